@@ -1,0 +1,48 @@
+"""kzoo: a Keras 3 model zoo that goes from raw text to a phone.
+
+```python
+import kzoo
+
+model = kzoo.load("minilm_l6_v2")
+tokenizer = kzoo.load_tokenizer("minilm_l6_v2")
+hidden = model(tokenizer(["a text", "another"], length=128))["hidden"]
+```
+
+Attributes are imported on first use, so that `import kzoo` needs no backend.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kzoo import data, layers, models, tasks, weights
+    from kzoo.models import list_models, load, load_tokenizer, save_huggingface
+
+__version__ = "0.1.0"
+
+_FUNCTIONS = ("list_models", "load", "load_tokenizer", "save_huggingface")
+_MODULES = ("data", "layers", "models", "tasks", "weights")
+
+__all__ = [
+    "data",
+    "layers",
+    "list_models",
+    "load",
+    "load_tokenizer",
+    "models",
+    "save_huggingface",
+    "tasks",
+    "weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        return getattr(import_module("kzoo.models"), name)
+    if name in _MODULES:
+        return import_module(f"kzoo.{name}")
+    raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""The tests of kzoo and kzoo_export; paths mirror the source."""

@@ -1,0 +1,25 @@
+"""Choose the backend of this test process, and what runs on it."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# The backend whose run also executes the tests that need no particular backend.
+ONCE_BACKEND = "jax"
+
+
+def pytest_report_header() -> str:
+    return f"keras backend: {os.environ['KERAS_BACKEND']}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests marked `once` to a single backend's run."""
+    if os.environ["KERAS_BACKEND"] == ONCE_BACKEND:
+        return
+    once = [item for item in items if item.get_closest_marker("once")]
+    config.hook.pytest_deselected(items=once)
+    items[:] = [item for item in items if not item.get_closest_marker("once")]
