@@ -1,0 +1,1 @@
+"""Attention: masks, kernels as pure functions, and the layer that owns the weights."""

@@ -1,0 +1,169 @@
+"""From token ids to the hidden states that enter the first block."""
+
+from typing import Any
+
+import keras
+
+from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.layers.normalization import LayerNorm
+from kzoo.layers.positions.absolute import LearnedPositions
+from kzoo.layers.types import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TokenEmbedding(keras.layers.Layer):
+    """A trainable vector for each token of the vocabulary, the rows of `table` (V, D).
+
+    Args:
+        vocab_size: Number of tokens, V. Ids are in [0, V).
+        hidden_dim: Width of a vector, D.
+        init_std: Standard deviation of the initial table.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        token_ids: Integers, any shape: commonly (B, T).
+
+    Call returns:
+        Their rows of the table: (B, T, D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import TokenEmbedding
+        >>> tuple(TokenEmbedding(vocab_size=10, hidden_dim=4)(np.array([[1, 2, 3]])).shape)
+        (1, 3, 4)
+
+    References:
+        Bengio et al., A Neural Probabilistic Language Model, 2003, section 2.
+        https://www.jmlr.org/papers/v3/bengio03a.html
+    """
+
+    def __init__(
+        self, vocab_size: int, hidden_dim: int, init_std: float = 0.02, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        check_positive_integers(vocab_size=vocab_size, hidden_dim=hidden_dim)
+        check_positive_numbers(init_std=init_std)
+        self.vocab_size = vocab_size
+        self.hidden_dim = hidden_dim
+        self.init_std = init_std
+
+    def build(self, token_ids_shape: Shape) -> None:
+        """Create the table."""
+        # Rows are cast after they are picked: casting the whole table costs more than the lookup.
+        self.table = self.add_weight(
+            shape=(self.vocab_size, self.hidden_dim),
+            initializer=keras.initializers.TruncatedNormal(stddev=self.init_std),
+            autocast=False,
+            name="table",
+        )
+
+    def call(self, token_ids: Tensor) -> Tensor:
+        """Look the ids up; see the class."""
+        rows = keras.ops.take(self.table, token_ids, axis=0)
+        return keras.ops.cast(rows, self.compute_dtype)
+
+    def compute_output_shape(self, token_ids_shape: Shape) -> Shape:
+        """Return the shape of the ids and the width."""
+        return (*token_ids_shape, self.hidden_dim)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class BertEmbedding(keras.layers.Layer):
+    """BERT's embedding: tokens + segments + positions, normalised.
+
+    Sub-layers: `tokens`, `positions` and `norm`; weight: `segment_table`. The token table, which a
+    masked-LM head shares, is `token_table`.
+
+    Args:
+        vocab_size: Number of tokens, V.
+        hidden_dim: Width of the hidden states, D.
+        max_length: The longest sequence.
+        num_segments: Number of segments.
+        dropout: Dropout rate of the result.
+        norm_epsilon: Added to the variance in the normalisation.
+        init_std: Standard deviation of the initial tables.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        token_ids: Integers (B, T), T at most `max_length`.
+        segment_ids: Integers (B, T), which segment each token is in. None puts all in segment 0.
+        training: Whether dropout is active.
+
+    Call returns:
+        (B, T, D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import BertEmbedding
+        >>> embedding = BertEmbedding(vocab_size=10, hidden_dim=4, max_length=8)
+        >>> tuple(embedding(np.array([[1, 2, 3]])).shape)
+        (1, 3, 4)
+        >>> tuple(embedding.token_table.shape)
+        (10, 4)
+
+    References:
+        Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2018, section 3 and
+        figure 2. https://arxiv.org/abs/1810.04805
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_dim: int,
+        max_length: int,
+        num_segments: int = 2,
+        dropout: float = 0.0,
+        norm_epsilon: float = 1e-12,
+        init_std: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_positive_integers(num_segments=num_segments)
+        check_rates(dropout=dropout)
+        check_positive_numbers(norm_epsilon=norm_epsilon)
+        self.vocab_size = vocab_size
+        self.hidden_dim = hidden_dim
+        self.max_length = max_length
+        self.num_segments = num_segments
+        self.dropout = dropout
+        self.norm_epsilon = norm_epsilon
+        self.init_std = init_std
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+        policy = {"dtype": self.dtype_policy}
+        self.tokens = TokenEmbedding(vocab_size, hidden_dim, init_std, name="tokens", **policy)
+        self.positions = LearnedPositions(max_length, init_std, name="positions", **policy)
+        self.norm = LayerNorm(norm_epsilon, name="norm", **policy)
+        self.hidden_dropout = keras.layers.Dropout(dropout, **policy)
+
+    @property
+    def token_table(self) -> keras.Variable:
+        """The token table, (V, D): what a tied head multiplies by."""
+        return self.tokens.table
+
+    def build(self, token_ids_shape: Shape) -> None:
+        """Create the tables and the normalisation."""
+        hidden_shape = self.compute_output_shape(token_ids_shape)
+        self.tokens.build(token_ids_shape)
+        self.segment_table = self.add_weight(
+            shape=(self.num_segments, self.hidden_dim),
+            initializer=keras.initializers.TruncatedNormal(stddev=self.init_std),
+            autocast=False,
+            name="segment_table",
+        )
+        self.positions.build(hidden_shape)
+        self.norm.build(hidden_shape)
+
+    def call(
+        self, token_ids: Tensor, segment_ids: Tensor | None = None, training: bool = False
+    ) -> Tensor:
+        """Embed; see the class."""
+        if segment_ids is None:
+            segment_ids = keras.ops.zeros_like(token_ids)
+        hidden = self.tokens(token_ids)
+        segments = keras.ops.take(self.segment_table, segment_ids, axis=0)
+        hidden = hidden + keras.ops.cast(segments, hidden.dtype) + self.positions(hidden)
+        return self.hidden_dropout(self.norm(hidden), training=training)
+
+    def compute_output_shape(self, token_ids_shape: Shape) -> Shape:
+        """Return (B, T, D)."""
+        return (*token_ids_shape, self.hidden_dim)

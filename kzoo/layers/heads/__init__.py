@@ -1,0 +1,1 @@
+"""Heads: from hidden states to the outputs of a task."""

@@ -1,0 +1,82 @@
+"""Layer normalisation."""
+
+from typing import Any
+
+import keras
+
+from kzoo.layers.arguments import check_positive_numbers
+from kzoo.layers.types import Shape, Tensor
+
+
+def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """Normalise the last axis, then scale and shift: (x - mean) / sqrt(var + epsilon) * gamma + beta.
+
+    Computed in at least float32. PyTorch has a kernel for it, which becomes one LayerNormalization
+    node in ONNX. Elsewhere it is spelled out, with x * x for the square: the squared-difference op
+    that `keras.ops` would leave in a TFLite file has no 16-bit integer kernel.
+
+    Args:
+        inputs: (..., D).
+        gamma: (D,).
+        beta: (D,).
+        epsilon: Added to the variance.
+
+    Returns:
+        (..., D), in the dtype of the inputs.
+    """
+    precise = keras.backend.result_type(inputs.dtype, "float32")
+    x = keras.ops.cast(inputs, precise)
+    gamma, beta = keras.ops.cast(gamma, precise), keras.ops.cast(beta, precise)
+    if keras.config.backend() == "torch":
+        normalized = keras.ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
+    else:
+        centred = x - keras.ops.mean(x, axis=-1, keepdims=True)
+        variance = keras.ops.mean(centred * centred, axis=-1, keepdims=True)
+        normalized = centred * keras.ops.rsqrt(variance + epsilon) * gamma + beta
+    return keras.ops.cast(normalized, inputs.dtype)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class LayerNorm(keras.layers.Layer):
+    """Layer normalisation of the last axis, with a learned scale `gamma` and shift `beta`.
+
+    Args:
+        epsilon: Added to the variance. BERT's is 1e-12.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        inputs: (..., D).
+
+    Call returns:
+        (..., D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import LayerNorm
+        >>> tuple(LayerNorm()(np.ones((2, 5, 8), "float32")).shape)
+        (2, 5, 8)
+
+    References:
+        Ba et al., Layer Normalization, 2016, equation 4. https://arxiv.org/abs/1607.06450
+    """
+
+    def __init__(self, epsilon: float = 1e-12, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_positive_numbers(epsilon=epsilon)
+        self.epsilon = epsilon
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, inputs_shape: Shape) -> None:
+        """Create the scale and the shift."""
+        width = inputs_shape[-1:]
+        self.gamma = self.add_weight(shape=width, initializer="ones", autocast=False, name="gamma")
+        self.beta = self.add_weight(shape=width, initializer="zeros", autocast=False, name="beta")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Normalise; see the class."""
+        return layer_norm(inputs, self.gamma, self.beta, self.epsilon)
+
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
+        """Return the shape of the inputs."""
+        return inputs_shape

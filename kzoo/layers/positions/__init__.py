@@ -1,0 +1,1 @@
+"""Positions: what tells a transformer the order of its tokens."""

@@ -1,0 +1,9 @@
+"""Names for the two types that every layer's signature speaks of."""
+
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+"""A tensor of the active backend, or a `keras.KerasTensor` while a functional model is built."""
+
+Shape: TypeAlias = tuple[int | None, ...]
+"""The static shape of a tensor; `None` is an axis whose size varies."""
