@@ -1,0 +1,1 @@
+"""TFLite: convert, quantize, run and look inside `.tflite` files."""
