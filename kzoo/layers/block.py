@@ -21,7 +21,7 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         num_heads: Number of attention heads, N; divides the width of the hidden states.
         mlp_dim: Width of the feed-forward network, F.
-        activation: Of the feed-forward network: `gelu` (exact), `gelu_tanh`, `relu`, `silu`, `tanh`.
+        activation: Of the feed-forward network; see `FeedForward`.
         dropout: Dropout rate of what is added to each residual.
         attention_dropout: Dropout rate of the attention weights.
         norm_epsilon: Added to the variance in the normalisations.

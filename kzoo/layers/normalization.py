@@ -9,11 +9,12 @@ from kzoo.layers.types import Shape, Tensor
 
 
 def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """Normalise the last axis, then scale and shift: (x - mean) / sqrt(var + epsilon) * gamma + beta.
+    """Normalise the last axis, then scale and shift.
 
-    Computed in at least float32. PyTorch has a kernel for it, which becomes one LayerNormalization
-    node in ONNX. Elsewhere it is spelled out, with x * x for the square: the squared-difference op
-    that `keras.ops` would leave in a TFLite file has no 16-bit integer kernel.
+    (x - mean) / sqrt(var + epsilon) * gamma + beta, computed in at least float32. PyTorch has a
+    kernel for it, which becomes one LayerNormalization node in ONNX. Elsewhere it is spelled out,
+    with x * x for the square: the squared-difference op that `keras.ops` would leave in a TFLite
+    file has no 16-bit integer kernel.
 
     Args:
         inputs: (..., D).

@@ -5,5 +5,5 @@ from typing import Any, TypeAlias
 Tensor: TypeAlias = Any
 """A tensor of the active backend, or a `keras.KerasTensor` while a functional model is built."""
 
-Shape: TypeAlias = tuple[int | None, ...]
-"""The static shape of a tensor; `None` is an axis whose size varies."""
+Shape: TypeAlias = tuple[Any, ...]
+"""The static shape of a tensor: integers, and `None` for an axis whose size varies."""

@@ -7,10 +7,10 @@ from kzoo.layers.types import Tensor
 MASK_BIAS = -100.0
 """What is added to the score of a masked key.
 
-exp(-100) is 4e-44: nothing, beside any real score. It is bounded because an integer graph gives all
-scores one quantization step: with -1e9 that step is in the millions and erases every real score, and
--inf has no step at all. A row whose keys are all masked stays finite: every score moves by the same
-amount, so its weights are those of the same row without a mask.
+exp(-100) is 4e-44: nothing, beside any real score. It is bounded because an integer graph gives
+all scores one quantization step: with -1e9 that step is in the millions and erases every real
+score, and -inf has no step at all. A row whose keys are all masked stays finite: every score moves
+by the same amount, so its weights are those of the same row without a mask.
 """
 
 

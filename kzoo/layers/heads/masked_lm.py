@@ -18,8 +18,8 @@ class MaskedLMHead(keras.layers.Layer):
     logits = norm(activation(W h + b)) E^T + c, with E the token table of the embedding. Sub-layers:
     `dense` and `norm`; weight: `bias` (V,).
 
-    The head owns no copy of the table: it arrives at every call, so there is nothing to keep in step
-    and gradients reach the one table from both sides. A model ties it by passing
+    The head owns no copy of the table: it arrives at every call, so there is nothing to keep in
+    step and gradients reach the one table from both sides. A model ties it by passing
     `embedding.token_table` where it makes its graph; a model whose `from_config` makes that graph
     anew is tied after loading too.
 
