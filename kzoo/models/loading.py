@@ -1,0 +1,226 @@
+"""Models in and out of presets, Hugging Face folders and `.keras` files."""
+
+import dataclasses
+import importlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo.data.tokenizer import Tokenizer
+from kzoo.models import PRESETS
+from kzoo.models.bert import convert as bert
+from kzoo.models.bert.model import BertBackbone
+from kzoo.models.preset import find_preset, vocabulary_folder, weights_folder
+from kzoo.weights import read_tensors, rename, restore, write_tensors
+
+Source = str | os.PathLike[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """How a family of models is built and converted.
+
+    Attributes:
+        backbone: The class of its models.
+        convert: Its `convert` module.
+    """
+
+    backbone: type[keras.Model]
+    convert: ModuleType
+
+
+FAMILIES: dict[str, Family] = {"bert": Family(BertBackbone, bert)}
+
+
+def load(source: Source, weights: str = "pretrained") -> keras.Model:
+    """Load a model.
+
+    Args:
+        source: A preset's name, a folder in the Hugging Face layout, or a `.keras` file. Files are
+            read in safe mode: nothing in them is executed, and pickles are refused.
+        weights: `"pretrained"`, or `"random"` for an untrained model of the same sizes.
+
+    Returns:
+        The model. Its `tokenizer` is `None` where no vocabulary is at hand.
+
+    Raises:
+        ValueError: If the source is not one of these, or its content cannot be used.
+        ImportError: If a preset's weights are not on this machine; the message says how to get them.
+
+    Example:
+        >>> import kzoo
+        >>> kzoo.load("bert_tiny", weights="random").count_params()
+        4385920
+    """
+    if weights not in ("pretrained", "random"):
+        raise ValueError(
+            f"`weights` must be 'pretrained' or 'random'. Received: weights={weights!r}"
+        )
+    path = pathlib.Path(source)
+    if source in PRESETS:
+        return _load_preset(str(source), weights)
+    if path.suffix == ".keras" and path.exists():
+        if weights == "random":
+            raise ValueError(
+                "`weights='random'` is for presets and folders; a `.keras` file has its own "
+                f"weights. Received: source={str(source)!r}"
+            )
+        return _load_keras(path)
+    if path.is_dir():
+        return _load_folder(path, weights)
+    find_preset(str(source), PRESETS)
+    raise AssertionError("unreachable: a preset's name was handled above")
+
+
+def load_tokenizer(source: Source) -> Tokenizer:
+    """Load the tokenizer of a model.
+
+    Args:
+        source: A preset's name or a folder with `tokenizer.json` or `vocab.txt`.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        ValueError: If the source is neither, or its files cannot be used.
+        ImportError: If a preset's files are not on this machine; the message says how to get them.
+    """
+    if source not in PRESETS and pathlib.Path(source).is_dir():
+        return Tokenizer.from_folder(source)
+    name = str(source)
+    return Tokenizer.from_folder(vocabulary_folder(name, find_preset(name, PRESETS)))
+
+
+def save_huggingface(model: keras.Model, folder: Source) -> None:
+    """Write a folder that `transformers` loads: configuration, safetensors and tokenizer.
+
+    The folder appears complete or not at all.
+
+    Args:
+        model: A backbone of this library, or a task made of one: the backbone's weights are written.
+        folder: A new or empty folder.
+
+    Raises:
+        ValueError: If the model is of no known family, or the folder has content.
+    """
+    config = getattr(model, "config", None)
+    family = FAMILIES.get(getattr(config, "family", ""))
+    if config is None or family is None:
+        raise ValueError(
+            f"`model` must be a model of kzoo. Received: model of type {type(model).__name__}"
+        )
+    folder = pathlib.Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"`folder` must be new or empty. Received: folder={str(folder)!r}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        text = json.dumps(family.convert.write_config(config), indent=2) + "\n"
+        (temporary / "config.json").write_text(text, "utf-8")
+        arrays = {path: _to_numpy(variable) for path, variable in _variables(model).items()}
+        write_tensors(restore(arrays, family.convert.weight_table(config)), temporary)
+        if model.tokenizer is not None:
+            model.tokenizer.save(temporary)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _load_preset(name: str, weights: str) -> keras.Model:
+    preset = PRESETS[name]
+    family = FAMILIES[preset.family]
+    if weights == "random":
+        model = family.backbone(preset.config, name=name)
+        folder = preset.vocabulary.find() if preset.vocabulary else None
+        model.tokenizer = Tokenizer.from_folder(folder) if folder else None
+        return model
+    folder = weights_folder(name, preset)
+    tensors = read_tensors(folder)
+    model = family.backbone(preset.config, name=name)
+    _assign(model, tensors, family)
+    model.tokenizer = Tokenizer.from_folder(folder)
+    return model
+
+
+def _load_folder(folder: pathlib.Path, weights: str) -> keras.Model:
+    source = _read_json(folder / "config.json")
+    family = FAMILIES.get(source.get("model_type", ""))
+    if family is None:
+        raise ValueError(
+            f"`model_type` in config.json must be one of {', '.join(FAMILIES)}. "
+            f"Received: model_type={source.get('model_type')!r} in {folder}"
+        )
+    tensors = read_tensors(folder) if weights == "pretrained" else {}
+    names = {family.convert.plain_name(name) for name in tensors}
+    model = family.backbone(family.convert.read_config(source, names))
+    if tensors:
+        _assign(model, tensors, family)
+    has_vocabulary = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+    model.tokenizer = Tokenizer.from_folder(folder) if has_vocabulary else None
+    return model
+
+
+def _load_keras(path: pathlib.Path) -> keras.Model:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            config = json.loads(archive.read("config.json")) if damaged is None else None
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+        _register(config)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise ValueError(
+            "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
+            f"or contains code ({reason}). Received: {path}"
+        ) from error
+
+
+def _register(config: Any) -> None:
+    """Import the modules of this library that a model's configuration names."""
+    if isinstance(config, dict):
+        module = config.get("module")
+        if isinstance(module, str) and module.split(".")[0] == "kzoo":
+            importlib.import_module(module)
+        config = list(config.values())
+    if isinstance(config, list):
+        for item in config:
+            _register(item)
+
+
+def _assign(model: keras.Model, tensors: dict[str, np.ndarray], family: Family) -> None:
+    variables = _variables(model)
+    shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
+    table = family.convert.weight_table(model.config)
+    for path, array in rename(tensors, table, shapes, family.convert.plain_name).items():
+        variables[path].assign(array)
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    return {variable.path: variable for variable in model.weights}
+
+
+def _to_numpy(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float32")
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"The folder must contain config.json. Received: {path.parent}") from error
+    except ValueError as error:
+        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"The file must contain a JSON object. Received: {path}")
+    return content

