@@ -1,6 +1,7 @@
 """Texts to the three arrays that a BERT reads."""
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +57,7 @@ class Tokenizer:
         self.pad_id = pad_id
 
     @classmethod
-    def from_folder(cls, folder: str | pathlib.Path) -> "Tokenizer":
+    def from_folder(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
         """Read a tokenizer from `tokenizer.json`, or from `vocab.txt` as BERT reads it.
 
         Args:
@@ -90,7 +91,7 @@ class Tokenizer:
         length = self.config["model_max_length"]
         return length if isinstance(length, int) and length < 1 << 30 else None
 
-    def save(self, folder: str | pathlib.Path) -> None:
+    def save(self, folder: str | os.PathLike[str]) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt`.
 
         Args:
@@ -117,15 +118,15 @@ class Tokenizer:
         Args:
             texts: The texts, B of them.
             pairs: A second text for each of the first.
-            length: Length of the rows, T. By default that of the longest text, at most `max_length`.
+            length: Length of the rows, T. By default the longest text's, at most `max_length`.
 
         Returns:
             `token_ids`, `segment_ids` and `padding_mask`, each int32 (B, T); the mask has 1 at real
             tokens.
 
         Raises:
-            ValueError: If the texts are not a non-empty list of strings, `pairs` has another length,
-                or `length` leaves no room for the special tokens and one more.
+            ValueError: If the texts are not a non-empty list of strings, `pairs` has another
+                length, or `length` leaves no room for the special tokens and one more.
         """
         _check_texts("texts", texts)
         if pairs is not None:

@@ -11,8 +11,8 @@ from kzoo.models.bert.presets import PRESETS as BERT
 from kzoo.models.preset import Preset
 
 if TYPE_CHECKING:
-    from kzoo.models.loading import load, load_tokenizer, save_huggingface
     from kzoo.models.bert.model import BertBackbone
+    from kzoo.models.loading import load, load_tokenizer, save_huggingface
 
 PRESETS: dict[str, Preset] = {**BERT}
 

@@ -18,7 +18,7 @@ from kzoo.data.tokenizer import Tokenizer
 from kzoo.models import PRESETS
 from kzoo.models.bert import convert as bert
 from kzoo.models.bert.model import BertBackbone
-from kzoo.models.preset import find_preset, vocabulary_folder, weights_folder
+from kzoo.models.preset import Preset, find_preset, vocabulary_folder, weights_folder
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 Source = str | os.PathLike[str]
@@ -43,6 +43,9 @@ FAMILIES: dict[str, Family] = {"bert": Family(BertBackbone, bert)}
 def load(source: Source, weights: str = "pretrained") -> keras.Model:
     """Load a model.
 
+    Where the weights of a preset are not on this machine and cannot be downloaded, an `ImportError`
+    says how to get them.
+
     Args:
         source: A preset's name, a folder in the Hugging Face layout, or a `.keras` file. Files are
             read in safe mode: nothing in them is executed, and pickles are refused.
@@ -53,7 +56,6 @@ def load(source: Source, weights: str = "pretrained") -> keras.Model:
 
     Raises:
         ValueError: If the source is not one of these, or its content cannot be used.
-        ImportError: If a preset's weights are not on this machine; the message says how to get them.
 
     Example:
         >>> import kzoo
@@ -64,10 +66,10 @@ def load(source: Source, weights: str = "pretrained") -> keras.Model:
         raise ValueError(
             f"`weights` must be 'pretrained' or 'random'. Received: weights={weights!r}"
         )
-    path = pathlib.Path(source)
-    if source in PRESETS:
-        return _load_preset(str(source), weights)
-    if path.suffix == ".keras" and path.exists():
+    name, path = str(source), pathlib.Path(source)
+    if name in PRESETS or not path.exists():
+        return _load_preset(name, find_preset(name, PRESETS), weights)
+    if path.suffix == ".keras" and path.is_file():
         if weights == "random":
             raise ValueError(
                 "`weights='random'` is for presets and folders; a `.keras` file has its own "
@@ -76,8 +78,10 @@ def load(source: Source, weights: str = "pretrained") -> keras.Model:
         return _load_keras(path)
     if path.is_dir():
         return _load_folder(path, weights)
-    find_preset(str(source), PRESETS)
-    raise AssertionError("unreachable: a preset's name was handled above")
+    raise ValueError(
+        "`source` must be the name of a preset, a Hugging Face folder or a `.keras` file. "
+        f"Received: source={name!r}"
+    )
 
 
 def load_tokenizer(source: Source) -> Tokenizer:
@@ -88,10 +92,6 @@ def load_tokenizer(source: Source) -> Tokenizer:
 
     Returns:
         The tokenizer.
-
-    Raises:
-        ValueError: If the source is neither, or its files cannot be used.
-        ImportError: If a preset's files are not on this machine; the message says how to get them.
     """
     if source not in PRESETS and pathlib.Path(source).is_dir():
         return Tokenizer.from_folder(source)
@@ -105,7 +105,7 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
     The folder appears complete or not at all.
 
     Args:
-        model: A backbone of this library, or a task made of one: the backbone's weights are written.
+        model: A backbone of this library, or a task made of one, whose backbone is written.
         folder: A new or empty folder.
 
     Raises:
@@ -135,8 +135,7 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _load_preset(name: str, weights: str) -> keras.Model:
-    preset = PRESETS[name]
+def _load_preset(name: str, preset: Preset, weights: str) -> keras.Model:
     family = FAMILIES[preset.family]
     if weights == "random":
         model = family.backbone(preset.config, name=name)
@@ -178,11 +177,11 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
         _register(config)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (zipfile.BadZipFile, OSError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
         reason = str(error).split("\n", maxsplit=1)[0]
         raise ValueError(
             "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
-            f"or contains code ({reason}). Received: {path}"
+            f"or contains code ({type(error).__name__}: {reason}). Received: {path}"
         ) from error
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kzoo import layers
+from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.models.backbone import ReadsText
 
 _SHORTEST = 16
@@ -37,8 +38,7 @@ class UnitNorm(keras.layers.Layer):
 
     def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon!r}")
+        check_positive_numbers(epsilon=epsilon)
         self.epsilon = epsilon
 
     def call(self, inputs: Any) -> Any:
@@ -57,8 +57,8 @@ class UnitNorm(keras.layers.Layer):
 class SentenceEncoder(ReadsText, keras.Model):
     """Sentences to vectors of length 1: the mean of the hidden states at real tokens, normalised.
 
-    Shares the layers of the backbone, all but the pooler, which it does not use: every weight it has
-    takes part in the result. The inputs are the backbone's, the output is `embedding` (B, D).
+    Shares the layers of the backbone, all but the pooler, which it does not use: every weight it
+    has takes part in the result. The inputs are the backbone's, the output is `embedding` (B, D).
 
     Args:
         backbone: A backbone with the output `hidden`.
@@ -119,10 +119,7 @@ class SentenceEncoder(ReadsText, keras.Model):
         """
         if self.tokenizer is None:
             raise ValueError("`encode` needs a tokenizer: set `encoder.tokenizer`.")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be a positive integer. Received: batch_size={batch_size!r}"
-            )
+        check_positive_integers(batch_size=batch_size)
         vectors = np.zeros((len(texts), self.config.hidden_dim), "float32")
         if not len(texts):
             return vectors

@@ -4,7 +4,7 @@ A table maps the names of a file to the paths of a model's variables, or to `Non
 dropped on purpose. Kernels are transposed on the way: PyTorch keeps them as (out, in).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def rename(
         for path, shape in shapes.items()
         if path in arrays and arrays[path].shape != tuple(shape)
     ]
-    _raise_difference(
+    difference = _describe(
         {
             "missing from the file": missing,
             "unexpected in the file": unexpected,
@@ -62,6 +62,8 @@ def rename(
             "in the table but not in the model": sorted(set(arrays) - set(shapes)),
         }
     )
+    if difference:
+        raise ValueError(f"The weights do not match the model:{difference}")
     return arrays
 
 
@@ -79,12 +81,14 @@ def restore(arrays: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndar
         ValueError: If the arrays and the table do not name the same variables.
     """
     paths = {path: name for name, path in table.items() if path is not None}
-    _raise_difference(
+    difference = _describe(
         {
             "missing from the model": sorted(set(paths) - set(arrays)),
             "in the model but not in the table": sorted(set(arrays) - set(paths)),
         }
     )
+    if difference:
+        raise ValueError(f"The model does not match its table:{difference}")
     return {paths[path]: _transpose(path, array) for path, array in arrays.items()}
 
 
@@ -92,12 +96,10 @@ def _transpose(path: str, array: np.ndarray) -> np.ndarray:
     return array.T if path.endswith("/kernel") else array
 
 
-def _raise_difference(difference: Mapping[str, Iterable[str]]) -> None:
+def _describe(difference: Mapping[str, list[str]]) -> str:
     lines = []
     for side, names in difference.items():
-        names = list(names)
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            lines.append(f"  {len(names)} {side}: {', '.join(names[:_SHOWN])}{more}")
-    if lines:
-        raise ValueError("The weights do not match the model:\n" + "\n".join(lines))
+            lines.append(f"\n  {len(names)} {side}: {', '.join(names[:_SHOWN])}{more}")
+    return "".join(lines)

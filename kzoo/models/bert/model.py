@@ -14,8 +14,9 @@ from kzoo.models.bert.config import BertConfig
 class BertBackbone(ReadsText, keras.Model):
     """BERT without a head: embeddings, post-norm transformer blocks and, by config, a pooler.
 
-    The inputs are int32 (B, T): `token_ids`, `segment_ids`, and `padding_mask` with 1 at real tokens
-    and 0 at padding. The outputs are `hidden` (B, T, D) and, where `config.pooler`, `pooled` (B, D).
+    The inputs are int32 (B, T): `token_ids`, `segment_ids`, and `padding_mask` with 1 at real
+    tokens and 0 at padding. The outputs are `hidden` (B, T, D) and, where `config.pooler`, `pooled`
+    (B, D).
 
     Args:
         config: The sizes of the model.
