@@ -1,8 +1,14 @@
 """Recipes: how the numbers of a model are stored and computed, as data."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from kzoo_export.spec import close_matches
+from kzoo_export.spec import ExportError, close_matches
+
+
+class RecipeError(ExportError):
+    """A recipe that changed nothing in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +26,11 @@ class Tolerance:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One way to store and compute a model's numbers; the same names for both formats."""
+    """One way to store and compute a model's numbers; the same names for both formats.
+
+    `size_ratio` is what to expect of a large model's file against its float32 weights;
+    `calibrated` names the formats in which the recipe looks at samples.
+    """
 
     name: str
     weights: str
@@ -28,7 +38,21 @@ class Recipe:
     tolerance: Tolerance
     size_ratio: float
     description: str
-    calibrated: bool = False
+    calibrated: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "Recipe":
+        """Rebuild a recipe from `dataclasses.asdict`.
+
+        Args:
+            fields: The fields, possibly after a trip through JSON.
+
+        Returns:
+            The equal recipe.
+        """
+        tolerance = Tolerance(**fields["tolerance"])
+        calibrated = tuple(fields["calibrated"])
+        return cls(**{**fields, "tolerance": tolerance, "calibrated": calibrated})
 
 
 RECIPES = {

@@ -5,8 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from kzoo_export.spec import Spec
+from kzoo_export.calibration import Reader
+from kzoo_export.spec import Spec, TensorSpec
+
+# What layers call the number of rows of the table their first input looks up.
+_TABLE_SIZES = ("vocab_size", "vocabulary_size", "input_dim")
 
 # Dtypes of the model that a file takes or gives as something every runtime has.
 _FILE_DTYPES = {
@@ -152,3 +157,115 @@ def _unique(names: Iterable[str]) -> list[str]:
         unique.append(f"{name}_{seen[name]}" if seen[name] else name)
         seen[name] += 1
     return unique
+
+
+def input_specs(model: keras.Model, length: int | None, batch_size: int) -> tuple[TensorSpec, ...]:
+    """Make the inputs of a model static.
+
+    Args:
+        model: A built model.
+        length: Size of the open axes other than the batch.
+        batch_size: Size of the batch axis.
+
+    Returns:
+        The inputs of the file, in the model's own order.
+
+    Raises:
+        ValueError: If an axis stays open, or a size is not possible.
+    """
+    for name, value in (("length", length), ("batch_size", batch_size)):
+        valid = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0
+        if not valid and not (name == "length" and value is None):
+            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    specs = []
+    for name, tensor in named_inputs(model).items():
+        first, *rest = tensor.shape
+        if first not in (None, batch_size):
+            raise ValueError(
+                f"`batch_size` must be {first}, which the model fixes. "
+                f"Received: batch_size={batch_size}"
+            )
+        if None in rest and length is None:
+            raise ValueError(
+                f"`length` must be given: the input {name!r} has the open shape {tensor.shape}. "
+                "Received: length=None"
+            )
+        shape = (batch_size, *(length if size is None else size for size in rest))
+        specs.append(
+            TensorSpec(name, tuple(int(size or 0) for size in shape), file_dtype(tensor.dtype))
+        )
+    return tuple(specs)
+
+
+def output_specs(reference: Mapping[str, np.ndarray], batch_size: int) -> tuple[TensorSpec, ...]:
+    """Describe the outputs of a file after the outputs of its model.
+
+    Args:
+        reference: The model's outputs.
+        batch_size: Rows of the file's outputs.
+
+    Returns:
+        The outputs of the file, in the model's own order.
+    """
+    return tuple(
+        TensorSpec(name, (batch_size, *array.shape[1:]), file_dtype(array.dtype.name))
+        for name, array in reference.items()
+    )
+
+
+def make_reader(model: keras.Model, inputs: tuple[TensorSpec, ...], seed: int) -> Reader:
+    """Prepare to read samples for a model.
+
+    Args:
+        model: The model.
+        inputs: The inputs of its file.
+        seed: Seed of random samples.
+
+    Returns:
+        The reader, which knows the model's vocabulary and tokenizer.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    return Reader(inputs, vocabularies(model), tokenizer, seed)
+
+
+def vocabularies(model: keras.Model) -> dict[str, int]:
+    """Find how many ids each input may hold: the size of the table it looks up.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        The size by input name, for the inputs that go straight into an embedding, in nested
+        models too.
+    """
+    sizes: dict[str, int] = {}
+    wanted = {id(tensor): name for name, tensor in named_inputs(model).items()}
+    for operation in getattr(model, "operations", None) or model.layers:
+        for tensors in _calls(operation):
+            for name, size in _looked_up(operation, tensors, wanted):
+                sizes[name] = min(size, sizes.get(name, size))
+    return sizes
+
+
+def _looked_up(
+    operation: Any, tensors: list[Any], wanted: Mapping[int, str]
+) -> list[tuple[str, int]]:
+    """Find the inputs of a model that one call of a layer looks up, with the size of the table."""
+    if isinstance(operation, keras.Model):
+        inner = vocabularies(operation)
+        names = named_inputs(operation)
+        by_order = [name for tensor in operation.inputs for name in names if names[name] is tensor]
+        return [
+            (wanted[id(tensor)], inner[name])
+            for name, tensor in zip(by_order, tensors, strict=False)
+            if name in inner and id(tensor) in wanted
+        ]
+    size = next((getattr(operation, n) for n in _TABLE_SIZES if hasattr(operation, n)), None)
+    if not isinstance(size, int) or not tensors or id(tensors[0]) not in wanted:
+        return []
+    return [(wanted[id(tensors[0])], size)]
+
+
+def _calls(operation: Any) -> list[list[Any]]:
+    """List the tensors of every call of a layer."""
+    return [list(node.input_tensors) for node in getattr(operation, "_inbound_nodes", ())]

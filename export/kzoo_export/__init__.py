@@ -1,0 +1,55 @@
+"""Ship a Keras model as a TFLite or ONNX file that was measured after it was made.
+
+```python
+from kzoo_export import export
+
+report = export(model, "model.tflite", recipe="dynamic_int8", length=128)
+print(report)
+```
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kzoo_export.artefact import inspect
+from kzoo_export.recipe import RECIPES, Recipe, RecipeError, Tolerance
+from kzoo_export.report import Benchmark, Inspection, Report, Verification, VerificationError
+from kzoo_export.spec import ExportError
+
+# Bound here because the submodule of the same name would hide a lazy attribute.
+from kzoo_export.verify import verify
+
+if TYPE_CHECKING:
+    from kzoo_export.bench import benchmark
+    from kzoo_export.pipeline import export, export_all
+
+# These import Keras, which starts a backend, so they wait until they are asked for.
+_LAZY = {
+    "benchmark": "bench",
+    "export": "pipeline",
+    "export_all": "pipeline",
+}
+
+__all__ = [
+    "RECIPES",
+    "Benchmark",
+    "ExportError",
+    "Inspection",
+    "Recipe",
+    "RecipeError",
+    "Report",
+    "Tolerance",
+    "Verification",
+    "VerificationError",
+    "benchmark",
+    "export",
+    "export_all",
+    "inspect",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

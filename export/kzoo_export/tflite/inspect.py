@@ -1,0 +1,157 @@
+"""Look inside a `.tflite` file without running it."""
+
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kzoo_export.report import Inspection
+from kzoo_export.spec import TensorSpec, require
+
+# Operations that multiply matrices, all with (activation, weight) as their first two inputs.
+_MATMULS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D")
+# Constants below this size are biases, scales and shapes: not worth a note.
+_NOTED_BYTES = 4096
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Read what a file is made of.
+
+    Args:
+        path: The `.tflite` file.
+
+    Returns:
+        Operations, dtypes of the matrix products and the weights, shapes and signature.
+
+    Raises:
+        ValueError: If the file is not a TFLite file.
+    """
+    require(("ai_edge_litert",), "export", "reading .tflite files")
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = Path(path).read_bytes()
+    if content[4:8] != b"TFL3":
+        raise ValueError(f"`path` must be a TFLite file. Received: path={str(path)!r}")
+    root = schema.Model.GetRootAs(content, 0)
+    return _Reader(schema, root).inspection()
+
+
+class _Reader:
+    """The tables of one flatbuffer, with its enumerations as words."""
+
+    def __init__(self, schema: Any, root: Any) -> None:
+        self.root = root
+        self.dtypes = _names_of(schema.TensorType)
+        self.operators = _names_of(schema.BuiltinOperator)
+        self.graphs = [root.Subgraphs(i) for i in range(root.SubgraphsLength())]
+        codes = [root.OperatorCodes(i) for i in range(root.OperatorCodesLength())]
+        self.codes = [self._operator(code) for code in codes]
+        self.custom = sorted(
+            code.CustomCode().decode() for code in codes if code.CustomCode() is not None
+        )
+
+    def inspection(self) -> Inspection:
+        """Gather everything."""
+        ops = collections.Counter(name for graph in self.graphs for name, _ in self._ops(graph))
+        weight_bytes, notes = self._weights()
+        graph = self.graphs[0]
+        return Inspection(
+            ops=dict(ops.most_common()),
+            matmuls=dict(sum((self._matmuls(g) for g in self.graphs), collections.Counter())),
+            weight_bytes=weight_bytes,
+            custom_ops=tuple(self.custom),
+            static=all(self._is_static(tensor) for g in self.graphs for tensor in _tensors(g)),
+            inputs=self._signature(graph, "Inputs"),
+            outputs=self._signature(graph, "Outputs"),
+            notes=tuple(notes),
+        )
+
+    def _operator(self, code: Any) -> str:
+        if code.CustomCode() is not None:
+            return str(code.CustomCode().decode())
+        # Files of old converters have their code in the deprecated 8-bit field.
+        return self.operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+    def _ops(self, graph: Any) -> Iterator[tuple[str, Any]]:
+        for i in range(graph.OperatorsLength()):
+            op = graph.Operators(i)
+            yield self.codes[op.OpcodeIndex()], op
+
+    def _dtype(self, tensor: Any) -> str:
+        return self.dtypes[tensor.Type()].lower()
+
+    def _is_static(self, tensor: Any) -> bool:
+        if tensor.ShapeSignatureLength() == 0:
+            return True
+        return bool((tensor.ShapeSignatureAsNumpy() >= 0).all())
+
+    def _matmuls(self, graph: Any) -> collections.Counter[str]:
+        """Count products by the dtype the weight is stored in and that of the activation."""
+        widened = {
+            op.Outputs(0): op.Inputs(0) for name, op in self._ops(graph) if name == "DEQUANTIZE"
+        }
+        counts: collections.Counter[str] = collections.Counter()
+        for name, op in self._ops(graph):
+            if name in _MATMULS:
+                weight = graph.Tensors(widened.get(op.Inputs(1), op.Inputs(1)))
+                activation = graph.Tensors(op.Inputs(0))
+                counts[_product(self._dtype(weight), self._dtype(activation))] += 1
+        return counts
+
+    def _weights(self) -> tuple[dict[str, int], list[str]]:
+        """Add up the constants by dtype, each buffer once, and note what stayed float32."""
+        sizes: collections.Counter[str] = collections.Counter()
+        kept, outside, seen = [], 0, set()
+        for tensor in (tensor for graph in self.graphs for tensor in _tensors(graph)):
+            buffer = self.root.Buffers(tensor.Buffer())
+            # Some tools store weights behind the flatbuffer, where only offset and size tell.
+            size = buffer.DataLength() or buffer.Size()
+            if not size or tensor.Buffer() in seen:
+                continue
+            seen.add(tensor.Buffer())
+            outside += 0 if buffer.DataLength() else size
+            sizes[self._dtype(tensor)] += size
+            if self._dtype(tensor) == "float32" and size >= _NOTED_BYTES:
+                kept.append((size, tensor.Name().decode()))
+        notes = _float_notes(kept) if {"int8", "float16"} & set(sizes) else []
+        if outside:
+            notes.append(f"{outside} bytes of weights are stored outside the flatbuffer")
+        return dict(sizes.most_common()), notes
+
+    def _signature(self, graph: Any, side: str) -> tuple[TensorSpec, ...]:
+        """Describe inputs or outputs in the order of the graph, by their signature names."""
+        names = {}
+        if self.root.SignatureDefsLength():
+            signature = self.root.SignatureDefs(0)
+            entries = [
+                getattr(signature, side)(i) for i in range(getattr(signature, f"{side}Length")())
+            ]
+            names = {entry.TensorIndex(): entry.Name().decode() for entry in entries}
+        described = []
+        for index in getattr(graph, f"{side}AsNumpy")():
+            tensor = graph.Tensors(index)
+            name = names.get(index, tensor.Name().decode())
+            shape = () if tensor.ShapeIsNone() else tuple(int(n) for n in tensor.ShapeAsNumpy())
+            described.append(TensorSpec(name, shape, self._dtype(tensor)))
+        return tuple(described)
+
+
+def _product(weight: str, activation: str) -> str:
+    return weight if weight == activation else f"{weight} x {activation}"
+
+
+def _float_notes(kept: list[tuple[int, str]]) -> list[str]:
+    """Say which weights stayed float32, the largest by name."""
+    if not kept:
+        return []
+    size, name = max(kept)
+    total = sum(entry[0] for entry in kept)
+    return [f"{total} bytes in {len(kept)} weights stayed float32, the largest {name} ({size})"]
+
+
+def _names_of(enumeration: Any) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if name.isupper()}
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    return (graph.Tensors(i) for i in range(graph.TensorsLength()))

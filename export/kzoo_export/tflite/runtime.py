@@ -1,0 +1,70 @@
+"""Run a `.tflite` file in LiteRT, by the names of its signature."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kzoo_export.spec import TensorSpec, require
+
+
+class Runner:
+    """A loaded file: a function from arrays by name to arrays by name."""
+
+    def __init__(self, interpreter: Any, signature: str) -> None:
+        self._call = interpreter.get_signature_runner(signature)
+        # The graph's own order is the documented one; a signature is sorted by name.
+        self.inputs = _ordered(self._call.get_input_details(), interpreter.get_input_details())
+        self.outputs = _ordered(self._call.get_output_details(), interpreter.get_output_details())
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the file once.
+
+        Args:
+            feed: One array for each input, of the file's own shape and dtype.
+
+        Returns:
+            The outputs by name.
+        """
+        outputs = self._call(**{tensor.name: feed[tensor.name] for tensor in self.inputs})
+        return {tensor.name: outputs[tensor.name] for tensor in self.outputs}
+
+
+def load(path: str | Path, threads: int | None = None) -> Runner:
+    """Load a file.
+
+    Args:
+        path: The `.tflite` file.
+        threads: Threads of the runtime, or `None` for its own choice.
+
+    Returns:
+        The loaded file.
+
+    Raises:
+        ValueError: If the file is not a TFLite file, or has no signature.
+    """
+    require(("ai_edge_litert",), "export", "running .tflite files")
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    signatures = list(interpreter.get_signature_list())
+    if not signatures:
+        raise ValueError(f"`path` must be a TFLite file with a signature. Received: path={path}")
+    return Runner(interpreter, signatures[0])
+
+
+def _ordered(
+    named: Mapping[str, Mapping[str, Any]], details: list[Mapping[str, Any]]
+) -> tuple[TensorSpec, ...]:
+    """Describe the tensors of a signature in the order of the graph."""
+    position = {detail["index"]: place for place, detail in enumerate(details)}
+    names = sorted(named, key=lambda name: position.get(named[name]["index"], len(position)))
+    return tuple(
+        TensorSpec(
+            name=name,
+            shape=tuple(int(size) for size in named[name]["shape"]),
+            dtype=np.dtype(named[name]["dtype"]).name,
+        )
+        for name in names
+    )
