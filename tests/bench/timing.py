@@ -46,7 +46,7 @@ def worker(path: Path, feeds: Arrays, threads: int) -> Iterator[subprocess.Popen
     feeds_file, outputs_file, log_file = (
         path.with_suffix(end) for end in (".in.npz", ".out.npz", ".log")
     )
-    np.savez(feeds_file, **feeds)
+    np.savez(feeds_file, allow_pickle=False, **feeds)
     command = [sys.executable, "-m", "tests.bench.worker"]
     command += [str(path), str(feeds_file), str(outputs_file), str(threads)]
     with (

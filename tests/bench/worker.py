@@ -11,11 +11,29 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
+
+
+def signature(interpreter: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Find the tensors of a TFLite file's only signature.
+
+    The signature's runner must be gone before the interpreter allocates: so it stays in here.
+
+    Args:
+        interpreter: The interpreter.
+
+    Returns:
+        Tensor indices of the inputs and of the outputs, by name.
+    """
+    runner = interpreter.get_signature_runner()
+    inputs = {name: detail["index"] for name, detail in runner.get_input_details().items()}
+    outputs = {name: detail["index"] for name, detail in runner.get_output_details().items()}
+    return inputs, outputs
 
 
 def load_tflite(path: str, threads: int, row: Arrays) -> Run:
@@ -32,9 +50,7 @@ def load_tflite(path: str, threads: int, row: Arrays) -> Run:
     from ai_edge_litert import interpreter as litert
 
     interpreter = litert.Interpreter(path, num_threads=threads)
-    runner = interpreter.get_signature_runner()
-    inputs = {name: detail["index"] for name, detail in runner.get_input_details().items()}
-    outputs = {name: detail["index"] for name, detail in runner.get_output_details().items()}
+    inputs, outputs = signature(interpreter)
     shapes = {detail["index"]: tuple(detail["shape"]) for detail in interpreter.get_input_details()}
     for name, index in inputs.items():
         if shapes[index] != row[name].shape:
@@ -113,7 +129,7 @@ def main(path: str, feeds_file: str, outputs_file: str, threads: int) -> None:
     run = LOADERS[path.rpartition(".")[2]](path, threads, rows[0])
     outputs = [run(row) for row in rows]
     stacked = {name: np.concatenate([each[name] for each in outputs]) for name in outputs[0]}
-    np.savez(outputs_file, **stacked)
+    np.savez(outputs_file, allow_pickle=False, **stacked)
     print("ready", file=answers, flush=True)
     done = 0
     for line in sys.stdin:
