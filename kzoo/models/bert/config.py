@@ -57,8 +57,12 @@ class BertConfig:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
         for name in ("dropout", "attention_dropout"):
             value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
+            if not (_is_number(value) and 0.0 <= value < 1.0):
                 raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}")
+        for name in ("norm_epsilon", "init_std"):
+            value = getattr(self, name)
+            if not (_is_number(value) and value > 0.0):
+                raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
         if self.hidden_dim % self.num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`. "
@@ -83,3 +87,7 @@ class BertConfig:
             Value by field name.
         """
         return dataclasses.asdict(self)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,161 @@
+"""Reference results of Hugging Face transformers.
+
+transformers needs PyTorch, which must not share a process with TensorFlow: a child process computes
+the results, and keeps them in a temporary folder for the runs of the other backends.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def reference(job: str, **arguments: Any) -> pathlib.Path:
+    """Return the folder with the results of a job, computed at most once on this machine.
+
+    `arguments` are JSON-able, and folders among them never change their content.
+    """
+    versions = [
+        importlib.metadata.version(name) for name in ("transformers", "torch", "tokenizers")
+    ]
+    request = json.dumps([job, arguments, versions], sort_keys=True)
+    source = pathlib.Path(__file__).read_text(encoding="utf-8")
+    key = hashlib.sha256((request + source).encode()).hexdigest()[:24]
+    cache = pathlib.Path(tempfile.gettempdir(), f"kzoo-tests-{os.getuid()}")
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if not (cache / key).is_dir():
+        with tempfile.TemporaryDirectory(dir=cache) as temporary:
+            folder = pathlib.Path(temporary, "result")
+            run(job, folder, **arguments)
+            if not (cache / key).is_dir():
+                folder.rename(cache / key)
+    return cache / key
+
+
+def run(job: str, folder: pathlib.Path, **arguments: Any) -> None:
+    """Run a job in a child process; its results go into a new folder."""
+    folder.mkdir()
+    (folder / "arguments.json").write_text(json.dumps(arguments), encoding="utf-8")
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "tests.huggingface", job, str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _tokenize(folder: pathlib.Path, model: str, cases: list[dict[str, Any]]) -> None:
+    """Write `ids_I` and `segments_I` of each case, all padded to its length."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    results = {}
+    for index, case in enumerate(cases):
+        batch = tokenizer(
+            case["texts"],
+            case.get("pairs"),
+            max_length=case["length"],
+            padding="max_length",
+            truncation="longest_first",
+            return_token_type_ids=True,
+            return_tensors="np",
+        )
+        results[f"token_ids_{index}"] = batch["input_ids"]
+        results[f"segment_ids_{index}"] = batch["token_type_ids"]
+        results[f"padding_mask_{index}"] = batch["attention_mask"]
+    np.savez(folder / "batches.npz", **results)
+
+
+def _encode(folder: pathlib.Path, model: str, texts: list[str]) -> None:
+    """Write the batch of the texts, `hidden` and `pooled`."""
+    import torch
+    from transformers import AutoTokenizer, BertModel
+
+    batch = AutoTokenizer.from_pretrained(model)(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        outputs = BertModel.from_pretrained(model).eval()(**batch)
+    np.savez(
+        folder / "outputs.npz",
+        token_ids=batch["input_ids"],
+        segment_ids=batch["token_type_ids"],
+        padding_mask=batch["attention_mask"],
+        hidden=outputs.last_hidden_state,
+        pooled=outputs.pooler_output,
+    )
+
+
+def _random(folder: pathlib.Path, models: dict[str, dict[str, Any]], lengths: list[int]) -> None:
+    """Write random models, each with `inputs_T.npz` and `outputs_T.npz` for every length T."""
+    import torch
+    import transformers
+
+    for name, settings in models.items():
+        torch.manual_seed(0)
+        random = np.random.default_rng(0)
+        config = transformers.BertConfig(**settings["config"])
+        model = getattr(transformers, settings["class"])(config, **settings.get("options", {}))
+        with torch.no_grad():
+            # New models have zero biases and unit scales, which would hide a mistake.
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        model.eval().save_pretrained(folder / name)
+        encoder = getattr(model, "bert", model)
+        for length in lengths:
+            inputs = _inputs(random, config, length)
+            tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+            with torch.no_grad():
+                outputs = encoder(
+                    input_ids=tensors["token_ids"],
+                    token_type_ids=tensors["segment_ids"],
+                    attention_mask=tensors["padding_mask"],
+                )
+            results = {"hidden": outputs.last_hidden_state}
+            if outputs.pooler_output is not None:
+                results["pooled"] = outputs.pooler_output
+            np.savez(folder / name / f"inputs_{length}.npz", **inputs)
+            np.savez(folder / name / f"outputs_{length}.npz", **results)
+
+
+def _inputs(random: np.random.Generator, config: Any, length: int) -> dict[str, Any]:
+    """Five rows: the lowest and the highest id, every segment, the shortest and the longest."""
+    shape = (5, length)
+    token_ids = random.integers(0, config.vocab_size, shape)
+    token_ids[0], token_ids[1] = 0, config.vocab_size - 1
+    real = np.array([length, length, 1, (length + 1) // 2, length])
+    return {
+        "token_ids": token_ids,
+        "segment_ids": random.integers(0, config.type_vocab_size, shape),
+        "padding_mask": (np.arange(length) < real[:, None]).astype("int64"),
+    }
+
+
+def _load_strictly(folder: pathlib.Path, model: str, texts: list[str]) -> None:
+    """Write what transformers says of a folder, and its outputs for the texts."""
+    from transformers import BertModel
+
+    _, info = BertModel.from_pretrained(model, output_loading_info=True)
+    report = {key: sorted(map(str, value)) for key, value in info.items()}
+    (folder / "info.json").write_text(json.dumps(report), encoding="utf-8")
+    _encode(folder, model, texts)
+
+
+JOBS: dict[str, Callable[..., None]] = {
+    "encode": _encode,
+    "load_strictly": _load_strictly,
+    "random": _random,
+    "tokenize": _tokenize,
+}
+
+if __name__ == "__main__":
+    target = pathlib.Path(sys.argv[2])
+    JOBS[sys.argv[1]](target, **json.loads((target / "arguments.json").read_text("utf-8")))

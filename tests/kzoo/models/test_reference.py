@@ -1,0 +1,115 @@
+"""The numbers of Hugging Face's BERT."""
+
+import contextlib
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import kzoo
+from tests.huggingface import reference
+
+MODELS = {
+    "plain": {
+        "class": "BertModel",
+        "config": {
+            "vocab_size": 50,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 3,
+            "hidden_size": 24,
+            "intermediate_size": 40,
+            "max_position_embeddings": 20,
+        },
+    },
+    # Names with the prefix `bert.`, heads to drop, the approximate GELU, three segments.
+    "pretraining": {
+        "class": "BertForPreTraining",
+        "config": {
+            "vocab_size": 31,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "hidden_size": 16,
+            "intermediate_size": 64,
+            "max_position_embeddings": 20,
+            "type_vocab_size": 3,
+            "hidden_act": "gelu_new",
+            "layer_norm_eps": 1e-5,
+        },
+    },
+    "no_pooler": {
+        "class": "BertModel",
+        "options": {"add_pooling_layer": False},
+        "config": {
+            "vocab_size": 12,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 1,
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "max_position_embeddings": 20,
+            "hidden_act": "relu",
+        },
+    },
+}
+LENGTHS = [2, 7, 20]
+GRAPHS = {"fused": contextlib.nullcontext, "static": kzoo.layers.static_graph}
+
+
+@pytest.fixture(scope="module")
+def random_models() -> pathlib.Path:
+    return reference("random", models=MODELS, lengths=LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def minilm_outputs(minilm_folder) -> dict[str, np.ndarray]:
+    texts = kzoo.data.sample_texts()[::9][:64]
+    folder = reference("encode", model=str(minilm_folder), texts=texts)
+    with np.load(folder / "outputs.npz") as arrays:
+        return dict(arrays)
+
+
+def outputs_of(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    inputs = {name: arrays[name].astype("int32") for name in model.input}
+    outputs = model(inputs, training=False)
+    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_random_model_computes_what_hugging_face_does(random_models, name, graph):
+    model = kzoo.load(random_models / name)
+    assert model.config.pooler == (name != "no_pooler")
+    for length in LENGTHS:
+        with np.load(random_models / name / f"inputs_{length}.npz") as inputs, GRAPHS[graph]():
+            outputs = outputs_of(model, dict(inputs))
+            real = inputs["padding_mask"].astype(bool)
+        with np.load(random_models / name / f"outputs_{length}.npz") as expected:
+            assert set(outputs) == set(expected)
+            # Hidden states are of size 1: the difference is rounding, in another order.
+            np.testing.assert_allclose(
+                outputs["hidden"][real], expected["hidden"][real], atol=1e-5, rtol=0
+            )
+            for key in set(expected) - {"hidden"}:
+                np.testing.assert_allclose(outputs[key], expected[key], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_minilm_computes_what_hugging_face_does(minilm, minilm_outputs, graph):
+    real = minilm_outputs["padding_mask"].astype(bool)
+    assert len(real) == 64
+    assert len(set(real.sum(axis=1))) > 10, "the sentences must be of mixed length"
+    with GRAPHS[graph]():
+        outputs = outputs_of(minilm, minilm_outputs)
+    # Promised: 5e-5. Hidden states reach 4 after six layers of float32 sums.
+    difference = np.abs(outputs["hidden"] - minilm_outputs["hidden"])[real]
+    assert difference.max() < 5e-5
+    assert np.abs(outputs["pooled"] - minilm_outputs["pooled"]).max() < 5e-5
+    print(f"largest difference: {difference.max():.2e}")  # noqa: T201
+
+
+def test_the_tokenizer_of_minilm_gives_the_same_batch(minilm, minilm_outputs):
+    length = minilm_outputs["token_ids"].shape[1]
+    batch = minilm.tokenizer(kzoo.data.sample_texts()[::9][:64], length=length)
+    assert list(batch) == ["token_ids", "segment_ids", "padding_mask"]
+    for name, array in batch.items():
+        np.testing.assert_array_equal(array, minilm_outputs[name])
