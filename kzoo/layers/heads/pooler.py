@@ -91,10 +91,12 @@ class MeanPooling(keras.layers.Layer):
         (B, D).
 
     Example:
+        >>> import keras
         >>> import numpy as np
         >>> from kzoo.layers import MeanPooling
         >>> hidden = np.array([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]], "float32")
-        >>> MeanPooling()(hidden, np.array([[1, 1, 0]])).tolist()
+        >>> pooled = MeanPooling()(hidden, np.array([[1, 1, 0]]))
+        >>> keras.ops.convert_to_numpy(pooled).tolist()
         [[2.0, 3.0]]
 
     References:
