@@ -178,7 +178,9 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
         _register(config)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
-        reason = str(error).split("\n", maxsplit=1)[0]
+        # Keras ends with the innermost error, and goes on with the whole configuration.
+        innermost = str(error).rpartition("Exception encountered: ")[2]
+        reason = innermost.split("\n", maxsplit=1)[0].split(". ", maxsplit=1)[0]
         raise ValueError(
             "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
             f"or contains code ({type(error).__name__}: {reason}). Received: {path}"

@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-WEIGHT_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json")
-TOKENIZER_FILES = (
+_TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.txt",
 )
+_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *_TOKENIZER_FILES)
 
 
 class Config(Protocol):
@@ -127,7 +127,7 @@ def find_preset(name: str, presets: Mapping[str, Preset]) -> Preset:
 
 
 def weights_folder(name: str, preset: Preset) -> pathlib.Path:
-    """Find the folder of a preset's weights, downloading it where needed.
+    """Find the folder of a preset's weights and tokenizer, downloading it where needed.
 
     Args:
         name: Name of the preset.
@@ -136,7 +136,7 @@ def weights_folder(name: str, preset: Preset) -> pathlib.Path:
     Returns:
         The folder, in the Hugging Face layout.
     """
-    return _packaged(preset.weights) or _download(name, preset, preset.weights, WEIGHT_FILES)
+    return _packaged(preset.weights) or _download(name, preset, preset.weights, _FILES)
 
 
 def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
@@ -150,7 +150,7 @@ def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
         The folder.
     """
     return _packaged(preset.vocabulary) or _download(
-        name, preset, preset.vocabulary, TOKENIZER_FILES
+        name, preset, preset.vocabulary, _TOKENIZER_FILES
     )
 
 

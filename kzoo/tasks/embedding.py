@@ -98,7 +98,7 @@ class SentenceEncoder(ReadsText, keras.Model):
         self.config = dataclasses.replace(backbone.config, pooler=False)
         self.dtype_policy = policy
         self.tokenizer = backbone.tokenizer
-        self._backbone_class = type(backbone)
+        self._backbone = keras.saving.serialize_keras_object(backbone)
 
     def encode(self, texts: Sequence[str], batch_size: int = 32, length: int = 128) -> np.ndarray:
         """Turn texts into vectors.
@@ -120,6 +120,11 @@ class SentenceEncoder(ReadsText, keras.Model):
         if self.tokenizer is None:
             raise ValueError("`encode` needs a tokenizer: set `encoder.tokenizer`.")
         check_positive_integers(batch_size=batch_size)
+        if isinstance(length, int) and length > self.config.max_length:
+            raise ValueError(
+                f"`length` must be at most {self.config.max_length}, the model's longest. "
+                f"Received: length={length}"
+            )
         vectors = np.zeros((len(texts), self.config.hidden_dim), "float32")
         if not len(texts):
             return vectors
@@ -135,15 +140,9 @@ class SentenceEncoder(ReadsText, keras.Model):
         """Return what `from_config` needs.
 
         Returns:
-            The backbone's class and configuration, and the name.
+            The serialized backbone, as Keras writes any object, and the name.
         """
-        return {
-            "backbone": keras.saving.get_registered_name(self._backbone_class),
-            "module": self._backbone_class.__module__,
-            "config": self.config.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-        }
+        return {"backbone": self._backbone, "name": self.name}
 
     @classmethod
     def from_config(
@@ -158,9 +157,8 @@ class SentenceEncoder(ReadsText, keras.Model):
         Returns:
             The model, with new weights.
         """
-        backbone = keras.saving.get_registered_object(config["backbone"], custom_objects)
-        part = {key: config[key] for key in ("config", "dtype")}
-        return cls(backbone.from_config({**part, "name": None}), name=config["name"])
+        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(backbone, name=config["name"])
 
 
 def _batches(

@@ -65,15 +65,16 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _shards(folder: pathlib.Path) -> list[pathlib.Path]:
     try:
-        names = sorted(set(json.loads((folder / INDEX).read_text("utf-8"))["weight_map"].values()))
+        index = json.loads((folder / INDEX).read_text("utf-8"))
+        names = sorted({pathlib.PurePath(name) for name in index["weight_map"].values()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"The index of the weights has no readable `weight_map`. Received: {folder / INDEX}"
         ) from error
     for name in names:
-        if name != pathlib.PurePath(name).name or not (folder / name).is_file():
+        if str(name) != name.name or not (folder / name).is_file():
             raise ValueError(
                 "The index of the weights must name files beside it. "
-                f"Received: {name!r} in {folder / INDEX}"
+                f"Received: {str(name)!r} in {folder / INDEX}"
             )
     return [folder / name for name in names]
