@@ -1,0 +1,153 @@
+"""The whole product in one call: load, export every recipe and format, verify, search."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from kzoo_export.pipeline import export_all
+from kzoo_export.report import Report
+
+RECIPES = ("float32", "float16", "dynamic_int8")
+SUFFIXES = (".tflite", ".onnx")
+QUERIES = (
+    "Why are there colours in a rainbow?",
+    "Who may become president?",
+    "A man looking for a rich wife",
+)
+NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """The reports of the exported files, and what the quantized one finds."""
+
+    reports: tuple[Report, ...]
+    search_file: str
+    found: Mapping[str, tuple[tuple[float, str], ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return {
+            "reports": [report.to_dict() for report in self.reports],
+            "search": {"file": self.search_file, "found": self.found},
+        }
+
+    def __rich__(self) -> Group:
+        return Group(summary(self.reports), "", self._answers())
+
+    def _answers(self) -> Table:
+        title = f"Nearest sentences, computed by {self.search_file}"
+        table = Table("query", "cosine", "sentence", title=title, title_justify="left")
+        for query, answers in self.found.items():
+            for rank, (score, sentence) in enumerate(answers):
+                table.add_row("" if rank else query, f"{score:.2f}", sentence)
+            table.add_section()
+        return table
+
+
+def run(
+    source: str,
+    folder: Path | str,
+    *,
+    length: int = 128,
+    progress: Callable[[str, float], None] = lambda step, fraction: None,
+) -> Demonstration:
+    """Export a sentence encoder in every recipe and format, verify the files and search with one.
+
+    Args:
+        source: Preset, Hugging Face folder or `.keras` file of the backbone.
+        folder: Where the files go; made when it is missing.
+        length: Tokens in a row of the files' inputs.
+        progress: Called with the name of a step and the fraction that is done.
+
+    Returns:
+        The reports, and the sentences of the packaged sample nearest to three queries, found by
+        the `dynamic_int8` TFLite file.
+    """
+    import kzoo
+
+    progress("load", 0.0)
+    encoder = kzoo.tasks.SentenceEncoder(kzoo.load(source))
+    sentences = kzoo.data.sample_texts()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = Path(source).stem
+    targets = {
+        folder / f"{stem}_{recipe}{suffix}": recipe for suffix in SUFFIXES for recipe in RECIPES
+    }
+    reports = export_all(
+        encoder,
+        targets,
+        length=length,
+        progress=lambda step, fraction: progress(step, 0.05 + 0.85 * fraction),
+    )
+    progress("search", 0.9)
+    path = folder / f"{stem}_dynamic_int8.tflite"
+    found = search(path, encoder.tokenizer, QUERIES, sentences)
+    return Demonstration(tuple(reports), path.name, found)
+
+
+def search(
+    path: Path, tokenizer: Any, queries: tuple[str, ...], sentences: list[str]
+) -> dict[str, tuple[tuple[float, str], ...]]:
+    """Find the sentences nearest to each query with nothing but the exported file.
+
+    Args:
+        path: TFLite file of a sentence encoder.
+        tokenizer: The tokenizer of the model.
+        queries: What to look for.
+        sentences: Where to look.
+
+    Returns:
+        For each query its nearest sentences with their cosines, best first.
+    """
+    from kzoo_export.tflite import runtime
+
+    runner = runtime.load(path)
+    length = runner.inputs[0].shape[1]
+
+    def embed(texts: list[str] | tuple[str, ...]) -> np.ndarray:
+        rows = (tokenizer([text], length=length) for text in texts)
+        return np.concatenate([runner(row)["embedding"] for row in rows])
+
+    scores = embed(queries) @ embed(sentences).T
+    best = np.argsort(-scores, axis=1)[:, :NEAREST]
+    return {
+        query: tuple((round(float(row[i]), 4), sentences[i]) for i in nearest)
+        for query, row, nearest in zip(queries, scores, best, strict=True)
+    }
+
+
+def summary(reports: tuple[Report, ...]) -> Table:
+    """Lay out one line a file: what it weighs, what it kept, how fast it runs.
+
+    Args:
+        reports: Reports of the files.
+
+    Returns:
+        The table; where a file has several outputs, the cosines are those of the worst.
+    """
+    table = Table(title="Exported files, each verified in its own runtime", title_justify="left")
+    for column in ("format", "recipe", "route"):
+        table.add_column(column)
+    for column in ("MB", "ratio", "cosine mean", "min", "latency ms", "IQR"):
+        table.add_column(column, justify="right")
+    for report in reports:
+        outputs = report.verification.outputs
+        table.add_row(
+            report.format,
+            report.recipe,
+            report.route,
+            f"{report.size / 1e6:.1f}",
+            f"{report.ratio:.3f}",
+            f"{min(output.cosine_mean for output in outputs):.5f}",
+            f"{min(output.cosine_min for output in outputs):.5f}",
+            f"{report.latency.median:.2f}",
+            f"{report.latency.spread:.2f}",
+        )
+    return table
