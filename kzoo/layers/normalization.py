@@ -33,7 +33,10 @@ def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> T
     else:
         centred = x - keras.ops.mean(x, axis=-1, keepdims=True)
         variance = keras.ops.mean(centred * centred, axis=-1, keepdims=True)
-        normalized = centred * keras.ops.rsqrt(variance + epsilon) * gamma + beta
+        # The scale joins the factor, not the product: converters fold a product with a constant
+        # into the kernel that follows, where the outliers of gamma cost the other weights their
+        # precision once they are quantized.
+        normalized = centred * (keras.ops.rsqrt(variance + epsilon) * gamma) + beta
     return keras.ops.cast(normalized, inputs.dtype)
 
 
