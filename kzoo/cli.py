@@ -229,7 +229,7 @@ def _build(source: str, task: Task) -> Any:
     import kzoo
 
     model = kzoo.load(source)
-    if task is Task.SENTENCE_ENCODER and "hidden" in model.output_names:
+    if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
         return kzoo.tasks.SentenceEncoder(model)
     return model
 
@@ -244,11 +244,12 @@ def _model_facts(source: str) -> dict[str, Any]:
 
     model = kzoo.load(source)
     config = getattr(model, "config", None)
+    named = isinstance(model.output, dict)
     return {
         "class": type(model).__name__,
-        "parameters": model.count_params(),
+        "num_parameters": model.count_params(),
         "inputs": {tensor.name: list(tensor.shape) for tensor in model.inputs},
-        "outputs": list(model.output_names),
+        "outputs": list(model.output) if named else list(model.output_names),
         "config": config.to_dict() if config else None,
     }
 
