@@ -67,12 +67,12 @@ def list_(as_json: Json = False) -> None:
     for column in ("name", "family", "layers", "width", "parameters", "licence", "description"):
         table.add_column(column, justify="right" if column in _NUMBERS else "left")
     for name, preset in PRESETS.items():
-        config = preset.config
+        config = preset.config.to_dict()
         table.add_row(
             name,
             preset.family,
-            str(config.num_layers),
-            str(config.hidden_dim),
+            str(config["num_layers"]),
+            str(config["hidden_dim"]),
             f"{preset.num_parameters:,}",
             preset.licence,
             preset.description,

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from kzoo_export.pipeline import export_all
+from kzoo_export.recipe import Recipe
 from kzoo_export.report import Report
 
 RECIPES = ("float32", "float16", "dynamic_int8")
@@ -77,7 +78,7 @@ def run(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     stem = Path(source).stem
-    targets = {
+    targets: dict[str | Path, str | Recipe] = {
         folder / f"{stem}_{recipe}{suffix}": recipe for suffix in SUFFIXES for recipe in RECIPES
     }
     reports = export_all(
