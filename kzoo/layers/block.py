@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from kzoo.layers.arguments import check_positive_numbers, check_rates
 from kzoo.layers.attention.multi_head import MultiHeadAttention
 from kzoo.layers.feed_forward import FeedForward
 from kzoo.layers.normalization import LayerNorm
@@ -64,6 +65,8 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_rates(dropout=dropout, attention_dropout=attention_dropout)
+        check_positive_numbers(norm_epsilon=norm_epsilon)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.activation = activation

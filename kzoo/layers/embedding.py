@@ -166,4 +166,6 @@ class BertEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, token_ids_shape: Shape) -> Shape:
         """Return (B, T, D)."""
-        return (*token_ids_shape, self.hidden_dim)
+        hidden_shape = (*token_ids_shape, self.hidden_dim)
+        self.positions.compute_output_shape(hidden_shape)  # refuses what is longer than its table
+        return hidden_shape

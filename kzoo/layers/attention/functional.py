@@ -70,12 +70,13 @@ def _plain_attention(
     key = keras.ops.transpose(key, (0, 2, 3, 1))  # (B, N, H, S)
     value = keras.ops.transpose(value, (0, 2, 1, 3))  # (B, N, S, H)
     scores = keras.ops.matmul(query * query.shape[-1] ** -0.5, key)  # (B, N, T, S)
-    if bias is not None:
-        scores = scores + bias
-    # Softmax in at least float32, as the fused kernels do.
+    # Bias and softmax in at least float32, as in the fused kernels: beside a bias of -100 half
+    # precision would round away the scores of a row that is masked everywhere.
     precise = keras.backend.result_type(scores.dtype, "float32")
-    weights = keras.ops.softmax(keras.ops.cast(scores, precise), axis=-1)
-    weights = keras.ops.cast(weights, value.dtype)
+    scores = keras.ops.cast(scores, precise)
+    if bias is not None:
+        scores = scores + keras.ops.cast(bias, precise)
+    weights = keras.ops.cast(keras.ops.softmax(scores, axis=-1), value.dtype)
     if dropout is not None:
         weights = dropout(weights)
     return keras.ops.transpose(keras.ops.matmul(weights, value), (0, 2, 1, 3))

@@ -65,7 +65,7 @@ class MaskedLMHead(keras.layers.Layer):
         super().__init__(**kwargs)
         check_positive_integers(vocab_size=vocab_size)
         check_activation(activation)
-        check_positive_numbers(init_std=init_std)
+        check_positive_numbers(norm_epsilon=norm_epsilon, init_std=init_std)
         self.vocab_size = vocab_size
         self.activation = activation
         self.norm_epsilon = norm_epsilon

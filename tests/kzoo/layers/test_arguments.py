@@ -1,0 +1,90 @@
+"""Wrong constructor arguments get one clear error each."""
+
+import re
+
+import numpy as np
+import pytest
+
+from kzoo.layers import (
+    BertEmbedding,
+    FeedForward,
+    LayerNorm,
+    MaskedLMHead,
+    NextSentenceHead,
+    Pooler,
+    TokenEmbedding,
+    TransformerBlock,
+)
+from kzoo.layers.arguments import check_choice, check_positive_numbers
+
+EMBEDDING = {"vocab_size": 5, "hidden_dim": 4, "max_length": 3}
+POSITIVE_INTEGER = "`{}` must be a positive integer. Received: {}="
+POSITIVE_NUMBER = "`{}` must be a positive number. Received: {}="
+RATE = "`{}` must be a number in [0, 1). Received: {}="
+CHOICE = "`{}` must be one of 'gelu', 'gelu_tanh', 'relu', 'silu', 'tanh'. Received: {}="
+WRONG = [
+    (BertEmbedding, {**EMBEDDING, "vocab_size": 0}, "vocab_size", POSITIVE_INTEGER),
+    (BertEmbedding, {**EMBEDDING, "hidden_dim": -4}, "hidden_dim", POSITIVE_INTEGER),
+    (BertEmbedding, {**EMBEDDING, "max_length": 2.0}, "max_length", POSITIVE_INTEGER),
+    (BertEmbedding, {**EMBEDDING, "num_segments": None}, "num_segments", POSITIVE_INTEGER),
+    (BertEmbedding, {**EMBEDDING, "dropout": 1}, "dropout", RATE),
+    (BertEmbedding, {**EMBEDDING, "norm_epsilon": 0.0}, "norm_epsilon", POSITIVE_NUMBER),
+    (FeedForward, {"mlp_dim": "8"}, "mlp_dim", POSITIVE_INTEGER),
+    (FeedForward, {"mlp_dim": 8, "activation": "gleu"}, "activation", CHOICE),
+    (FeedForward, {"mlp_dim": 8, "dropout": 1.5}, "dropout", RATE),
+    (LayerNorm, {"epsilon": -1e-12}, "epsilon", POSITIVE_NUMBER),
+    (MaskedLMHead, {"vocab_size": 0}, "vocab_size", POSITIVE_INTEGER),
+    (MaskedLMHead, {"vocab_size": 3, "activation": None}, "activation", CHOICE),
+    (MaskedLMHead, {"vocab_size": 3, "norm_epsilon": 0}, "norm_epsilon", POSITIVE_NUMBER),
+    (NextSentenceHead, {"init_std": float("nan")}, "init_std", POSITIVE_NUMBER),
+    (Pooler, {"hidden_dim": 0}, "hidden_dim", POSITIVE_INTEGER),
+    (Pooler, {"activation": "linear"}, "activation", CHOICE),
+    (TokenEmbedding, {"vocab_size": 5, "hidden_dim": True}, "hidden_dim", POSITIVE_INTEGER),
+    (TransformerBlock, {"num_heads": 0, "mlp_dim": 8}, "num_heads", POSITIVE_INTEGER),
+    (TransformerBlock, {"num_heads": 2, "mlp_dim": 0}, "mlp_dim", POSITIVE_INTEGER),
+    (TransformerBlock, {"num_heads": 2, "mlp_dim": 8, "dropout": "x"}, "dropout", RATE),
+    (
+        TransformerBlock,
+        {"num_heads": 2, "mlp_dim": 8, "attention_dropout": 1.0},
+        "attention_dropout",
+        RATE,
+    ),
+    (
+        TransformerBlock,
+        {"num_heads": 2, "mlp_dim": 8, "norm_epsilon": 0},
+        "norm_epsilon",
+        POSITIVE_NUMBER,
+    ),
+]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("layer", "arguments", "name", "message"), WRONG)
+def test_constructor_arguments(layer, arguments, name, message):
+    expected = message.format(name, name) + repr(arguments[name])
+    with pytest.raises(ValueError, match=re.escape(expected) + "$"):
+        layer(**arguments)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (BertEmbedding(**EMBEDDING), (3,), "expected ndim=2, found ndim=1"),
+        (FeedForward(8), (2, 4), "expected ndim=3, found ndim=2"),
+        (LayerNorm(), (4,), "expected min_ndim=2, found ndim=1"),
+        (NextSentenceHead(), (2, 3, 4), "expected ndim=2, found ndim=3"),
+        (Pooler(), (2, 4), "expected ndim=3, found ndim=2"),
+        (TransformerBlock(2, 8), (2, 4), "expected ndim=3, found ndim=2"),
+    ],
+)
+def test_wrong_rank(layer, shape, expected):
+    with pytest.raises(ValueError, match=expected):
+        layer(np.ones(shape, "int32" if isinstance(layer, BertEmbedding) else "float32"))
+
+
+@pytest.mark.once
+def test_several_arguments_are_checked_in_order():
+    check_choice(("a", "b"), one="a", two="b")
+    with pytest.raises(ValueError, match=r"`two` must be a positive number. Received: two='2'"):
+        check_positive_numbers(one=1, two="2", three=-3)
