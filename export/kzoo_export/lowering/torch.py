@@ -1,0 +1,78 @@
+"""Lower a model to an ONNX graph through `torch.export`."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kzoo_export.onnx.convert import write
+from kzoo_export.onnx.fusions import fuse
+from kzoo_export.signature import positional
+from kzoo_export.spec import Spec, TensorSpec
+
+OPSET = 23
+
+
+def lower(model: keras.Model, spec: Spec, folder: Path) -> Path:
+    """Trace the model once with static shapes and fuse what ONNX has single operations for.
+
+    Args:
+        model: The model, loaded under the PyTorch backend.
+        spec: The signature to trace.
+        folder: Where the graph goes.
+
+    Returns:
+        The float32 `.onnx` file.
+    """
+    target = folder / "lowered.onnx"
+    write(fuse(trace(model, spec), spec.portable), target)
+    return target
+
+
+def trace(model: keras.Model, spec: Spec) -> Any:
+    """Trace a model to an ONNX graph in the exporter's own words, nothing fused yet.
+
+    Args:
+        model: The model, loaded under the PyTorch backend.
+        spec: The signature to trace.
+
+    Returns:
+        An `onnx_ir.Model`.
+    """
+    import torch
+
+    call = positional(model, spec)
+
+    class Traced(torch.nn.Module):
+        """The model as a module; its weights are constants of the trace."""
+
+        def forward(self, *tensors: Any) -> Any:
+            # A copy of its own for each output: two outputs may be one tensor, and an output may
+            # be an input.
+            return tuple(tensor.clone() for tensor in call(*tensors))
+
+    # The tracer refuses constants that take part in differentiation.
+    for variable in model.variables:
+        variable.value.requires_grad_(False)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Traced().eval(),
+            tuple(_example(entry) for entry in spec.inputs),
+            input_names=[entry.name for entry in spec.inputs],
+            output_names=[entry.name for entry in spec.outputs],
+            opset_version=OPSET,
+            dynamo=True,
+            # Later, after the fusions: it takes an epsilon of 1e-12 for zero and drops it.
+            optimize=False,
+            verbose=False,
+        )
+    return program.model
+
+
+def _example(entry: TensorSpec) -> Any:
+    """Make an input to trace with; ones, for zero rows and masks take shortcuts in some layers."""
+    import torch
+
+    return torch.ones(entry.shape, dtype=getattr(torch, entry.dtype))

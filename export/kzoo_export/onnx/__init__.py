@@ -1,0 +1,1 @@
+"""ONNX files: conversion, quantization, inspection and running."""

@@ -1,0 +1,53 @@
+"""From a lowered graph to an `.onnx` file, and the one way such files are written."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kzoo_export.spec import ExportError, Spec
+
+# A protocol buffer cannot be larger; weights would have to go to a second file.
+_LARGEST_FILE = 2**31 - 1
+
+
+def convert(lowered: Path, target: Path, spec: Spec) -> None:
+    """Write the float32 file: the lowered graph as it is.
+
+    Args:
+        lowered: The graph a route has lowered and fused.
+        target: File to write.
+        spec: Signature of the file.
+    """
+    shutil.copyfile(lowered, target)
+
+
+def write(model: Any, target: Path) -> None:
+    """Write a model to one self-contained file, checked by ONNX first.
+
+    Args:
+        model: An `onnx_ir.Model`.
+        target: File to write.
+
+    Raises:
+        ExportError: If the model is too large for one file, or not valid.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    size = sum(tensor.nbytes for tensor in _tensors(model))
+    if size > _LARGEST_FILE:
+        raise ExportError(
+            f"An .onnx file holds at most 2 GiB of weights, and this model has {size} bytes. "
+            f'Export it with recipe="float16" or recipe="dynamic_int8"'
+        )
+    model.producer_name = "kzoo"
+    ir.save(model, target)
+    try:
+        onnx.checker.check_model(str(target))
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"The ONNX graph is not valid: {error}") from error
+
+
+def _tensors(model: Any) -> list[Any]:
+    values = model.graph.initializers.values()
+    return [value.const_value for value in values if value.const_value is not None]
