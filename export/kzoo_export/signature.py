@@ -91,7 +91,11 @@ def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     Returns:
         The outputs by name.
     """
-    return named_leaves(outputs, [name.replace("/", "_") for name in model.output_names])
+    if isinstance(model, keras.Sequential):
+        names = [model.layers[-1].name]
+    else:
+        names = model.output_names
+    return named_leaves(outputs, [name.replace("/", "_") for name in names])
 
 
 def pack_inputs(model: keras.Model, tensors: Mapping[str, Any]) -> Any:

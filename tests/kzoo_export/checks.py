@@ -1,0 +1,59 @@
+"""The contract of an exported file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo_export import RECIPES, Report, artefact
+from kzoo_export.calibration import Samples
+from kzoo_export.reference import reference_outputs
+from kzoo_export.verify import compare
+
+# What TFLite and ONNX add around the weights: the graph itself, which is all there is of a tiny
+# model. So only a weight's own dtype is checked here; sizes are checked on a real model.
+INT8 = ("int8", "uint8")
+
+
+def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarray]) -> None:
+    """Prove that the file under its final name is what its report says.
+
+    Args:
+        report: What `export` returned.
+        model: The model that was exported.
+        samples: Arrays by input name that the export never saw.
+    """
+    path, recipe = Path(report.path), RECIPES[report.recipe]
+    check_written(report)
+    inspection = artefact.inspect(path)
+    assert inspection == report.inspection
+    assert inspection.static
+    if report.format == "tflite":
+        assert inspection.custom_ops == ()
+    stored = INT8 if recipe.weights == "int8" else (recipe.weights,)
+    assert sum(inspection.weight_bytes.get(dtype, 0) for dtype in stored) > 0
+    runner = artefact.load(path, threads=1)
+    assert runner.inputs == inspection.inputs
+    assert runner.outputs == inspection.outputs
+    unseen = Samples(samples, "unseen")
+    again = compare(runner, unseen, reference_outputs(model, samples), recipe)
+    assert again.passed, str(again)
+    assert report.verification.passed
+
+
+def check_written(report: Report) -> None:
+    """The file and both forms of its report are in place, and nothing else is."""
+    path = Path(report.path)
+    assert path.stat().st_size == report.size
+    beside = json.loads(Path(f"{path}.report.json").read_text())
+    assert beside == json.loads(json.dumps(report.to_dict()))
+    assert beside["verification"]["passed"]
+    assert report.recipe in Path(f"{path}.report.md").read_text()
+    assert not list(path.parent.glob(".*.partial"))
+
+
+def check_nothing_left(folder: Path, *kept: Any) -> None:
+    """A failed export leaves its folder as it was."""
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted(map(str, kept))
