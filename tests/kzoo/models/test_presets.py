@@ -39,7 +39,7 @@ def shrunk(config) -> BertConfig:
 SMALL = {name: shrunk(preset.config) for name, preset in PRESETS.items()}
 CONTRACTS = {
     "minilm_l6_v2": SMALL["minilm_l6_v2"],
-    "no_pooler": dataclasses.replace(SMALL["bert_tiny"], pooler=False),
+    "no_pooler": dataclasses.replace(SMALL["minilm_l6_v2"], pooler=False),
 }
 
 

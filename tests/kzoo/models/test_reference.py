@@ -29,8 +29,8 @@ MODELS = {
             "vocab_size": 31,
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
-            "hidden_size": 16,
-            "intermediate_size": 64,
+            "hidden_size": 24,
+            "intermediate_size": 40,
             "max_position_embeddings": 20,
             "type_vocab_size": 3,
             "hidden_act": "gelu_new",
@@ -44,14 +44,14 @@ MODELS = {
             "vocab_size": 12,
             "num_hidden_layers": 2,
             "num_attention_heads": 1,
-            "hidden_size": 8,
-            "intermediate_size": 8,
+            "hidden_size": 24,
+            "intermediate_size": 24,
             "max_position_embeddings": 20,
             "hidden_act": "relu",
         },
     },
 }
-LENGTHS = [2, 7, 20]
+LENGTHS = [7, 20]
 GRAPHS = {"fused": contextlib.nullcontext, "static": kzoo.layers.static_graph}
 
 

@@ -8,9 +8,10 @@ import kzoo
 from kzoo.models import BertBackbone, BertConfig
 from kzoo.tasks.embedding import UnitNorm
 from tests.kzoo.models.contract import NO_GRADIENT, example_inputs, predict, randomize
+from tests.kzoo.models.tiny import tiny_backbone
 
 SMALL = BertConfig(
-    vocab_size=40, num_layers=2, num_heads=2, hidden_dim=8, mlp_dim=12, max_length=12
+    vocab_size=40, num_layers=2, num_heads=3, hidden_dim=24, mlp_dim=20, max_length=12
 )
 
 
@@ -71,7 +72,7 @@ def test_every_weight_is_trained_and_shared(backbone):
     assert encoder.count_params() == encoder.config.num_parameters
     before = {v.path: keras.ops.convert_to_numpy(v.value).copy() for v in encoder.weights}
     inputs = example_inputs(SMALL.vocab_size)
-    target = np.eye(8, dtype="float32")[: len(inputs["token_ids"])]
+    target = np.eye(SMALL.hidden_dim, dtype="float32")[: len(inputs["token_ids"])]
     encoder.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
     encoder.fit(inputs, {"embedding": target}, verbose=0)
     ours = {v.path: keras.ops.convert_to_numpy(v.value) for v in backbone.weights}
@@ -108,15 +109,15 @@ def test_minilm_knows_what_is_alike(minilm):
 
 
 @pytest.mark.once
-def test_neither_batches_nor_order_change_a_vector(minilm):
-    encoder = kzoo.tasks.SentenceEncoder(minilm)
-    texts = [*kzoo.data.sample_texts()[:5], "", "Short."]
+def test_neither_batches_nor_order_change_a_vector():
+    encoder = kzoo.tasks.SentenceEncoder(tiny_backbone(with_tokenizer=True))
+    texts = [*kzoo.data.sample_texts()[:3], "", "Short."]
     together = encoder.encode(texts, batch_size=3, length=32)
     alone = [encoder.encode([text], length=32)[0] for text in texts]
     # The same sums in other shapes.
     np.testing.assert_allclose(together, alone, atol=1e-6, rtol=0)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-6)
-    assert encoder.encode([]).shape == (0, 384)
+    assert encoder.encode([]).shape == (0, 16)
 
 
 @pytest.mark.once
