@@ -11,6 +11,7 @@ from kzoo import layers
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.models.backbone import ReadsText
 
+_LENGTH = 128
 _SHORTEST = 16
 
 
@@ -100,7 +101,9 @@ class SentenceEncoder(ReadsText, keras.Model):
         self.tokenizer = backbone.tokenizer
         self._backbone = keras.saving.serialize_keras_object(backbone)
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, length: int = 128) -> np.ndarray:
+    def encode(
+        self, texts: Sequence[str], batch_size: int = 32, length: int | None = None
+    ) -> np.ndarray:
         """Turn texts into vectors.
 
         Texts of similar length share a batch, padded to one of a few shapes, so that compiled
@@ -109,7 +112,8 @@ class SentenceEncoder(ReadsText, keras.Model):
         Args:
             texts: The texts, N of them.
             batch_size: Most texts in a batch.
-            length: Most tokens of a text; what is longer is truncated.
+            length: Most tokens of a text; what is longer is truncated. By default 128, or the
+                model's longest.
 
         Returns:
             float32 (N, D), in the order of the texts.
@@ -120,7 +124,9 @@ class SentenceEncoder(ReadsText, keras.Model):
         if self.tokenizer is None:
             raise ValueError("`encode` needs a tokenizer: set `encoder.tokenizer`.")
         check_positive_integers(batch_size=batch_size)
-        if isinstance(length, int) and length > self.config.max_length:
+        if length is None:
+            length = min(_LENGTH, self.config.max_length)
+        if length > self.config.max_length:
             raise ValueError(
                 f"`length` must be at most {self.config.max_length}, the model's longest. "
                 f"Received: length={length}"
