@@ -60,7 +60,7 @@ def cases():
         {"texts": lines, "length": 64},
         {"texts": ODD, "length": 3},
         {"texts": texts[:40] + ODD, "pairs": ODD + texts[100:140], "length": 24},
-        {"texts": ODD, "pairs": ODD, "length": 5},
+        {"texts": ODD, "pairs": ODD, "length": 6},
         {"texts": ODD[::-1], "pairs": ODD, "length": 128},
     ]
 
