@@ -47,7 +47,7 @@ def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
         model: A functional or sequential model that has been built.
 
     Returns:
-        The inputs by name: the keys of a dictionary of inputs, else the names of the tensors.
+        The inputs by name: the keys of a dictionary of inputs, else the names of the `Input`s.
 
     Raises:
         ValueError: If the model has no symbolic inputs: it was never built, or it is a subclassed
@@ -61,7 +61,9 @@ def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
             f"or a sequential one with an `Input`. Received: model={model.name!r}, a "
             f"{type(model).__name__} that has no inputs yet"
         ) from None
-    return named_leaves(_structure(model, "input"), [tensor.name for tensor in tensors])
+    # An unnamed tensor gets a new name each time its model is loaded; its layer keeps its own.
+    names = [tensor._keras_history.operation.name for tensor in tensors]
+    return named_leaves(_structure(model, "input"), names)
 
 
 def named_leaves(structure: Any, names: Iterable[str]) -> dict[str, Any]:
@@ -91,10 +93,8 @@ def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     Returns:
         The outputs by name.
     """
-    if isinstance(model, keras.Sequential):
-        names = [model.layers[-1].name]
-    else:
-        names = model.output_names
+    sequential = isinstance(model, keras.Sequential)
+    names = [model.layers[-1].name] if sequential else model.output_names
     return named_leaves(outputs, [name.replace("/", "_") for name in names])
 
 

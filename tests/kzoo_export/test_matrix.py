@@ -13,7 +13,7 @@ from kzoo_export.signature import make_reader
 from tests.kzoo_export import models
 from tests.kzoo_export.checks import check_export
 
-FORMATS = ("tflite",)
+FORMATS = ("tflite", "onnx")
 RECIPES = ("float32", "float16", "dynamic_int8")
 BUILDERS: dict[str, Callable[[Path], keras.Model]] = {
     "kerashub_bert": lambda folder: models.kerashub_bert(),
@@ -66,7 +66,7 @@ def test_file_keeps_the_contract(exported: Exported, format: str, recipe: str) -
 
 
 def test_integer_inputs_are_int32(exported: Exported) -> None:
-    _, model, reports, _ = exported
+    _, _, reports, _ = exported
     for report in reports.values():
         for entry in report.inspection.inputs:
             expected = "float32" if entry.name in ("image", "numbers", "features") else "int32"

@@ -1,0 +1,109 @@
+"""The child process: what it cannot survive is told, and what it may not outlive ends it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from kzoo_export import ExportError, export
+from kzoo_export.lowering import Job, child
+from kzoo_export.spec import Spec, TensorSpec
+from tests.kzoo_export import models
+from tests.kzoo_export.checks import check_nothing_left
+
+pytestmark = pytest.mark.once
+
+SPEC = Spec("tflite", "tensorflow", (TensorSpec("x", (1, 2), "float32"),), (), portable=True)
+JOB = Job(SPEC, {"0.tflite": {"name": "float32"}}, ("os",))
+
+
+def run_in_place_of_the_child(
+    code: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, float]]:
+    monkeypatch.setattr(child, "_command", lambda folder: [sys.executable, "-c", code])
+    steps: list[tuple[str, float]] = []
+    child.run(JOB, folder, lambda step, fraction: steps.append((step, fraction)))
+    return steps
+
+
+def test_job_survives_json() -> None:
+    import json
+
+    assert Job.from_dict(json.loads(json.dumps(JOB.to_dict()))) == JOB
+
+
+def test_killed_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os, signal; print('half way', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(
+        ExportError, match=r"killed by SIGKILL \(often for lack of memory\)"
+    ) as told:
+        run_in_place_of_the_child(code, tmp_path, monkeypatch)
+    assert "half way" in str(told.value)
+
+
+def test_last_useful_lines_of_a_failing_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "print('WARNING: All log messages before absl'); print('I0000 00:00 chatter')\n"
+        "[print(f'line {i}') for i in range(40)]; raise SystemExit(3)"
+    )
+    with pytest.raises(ExportError, match="ended with status 3") as told:
+        run_in_place_of_the_child(code, tmp_path, monkeypatch)
+    assert "line 39" in str(told.value)
+    assert "line 2\n" not in str(told.value)
+    assert "chatter" not in str(told.value)
+
+
+def test_child_that_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExportError, match=r"made no file: \['0\.tflite'\]"):
+        run_in_place_of_the_child("", tmp_path, monkeypatch)
+
+
+def test_interrupted_parent_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    def interrupt(step: str, fraction: float) -> None:
+        if step == "load":
+            raise KeyboardInterrupt
+
+    code = "import time; print('kzoo-progress load', flush=True); time.sleep(600)"
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    monkeypatch.setattr(child, "_command", lambda folder: [sys.executable, "-c", code])
+    with pytest.raises(KeyboardInterrupt):
+        child.run(JOB, tmp_path, interrupt)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class that the child cannot import: its own words reach the user."""
+    target = tmp_path / "target"
+    target.mkdir()
+    model = models.user_layers(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+    monkeypatch.setattr("kzoo_export.classes._importable", lambda module: True)
+    with pytest.raises(ExportError, match="No module named 'user_layers'"):
+        export(model, target / "a.tflite")
+    check_nothing_left(target)
+
+
+@pytest.mark.parametrize("module", ["__main__", "a_notebook_cell"])
+def test_classes_that_cannot_be_imported(tmp_path: Path, module: str) -> None:
+    """A class of a script or a notebook travels with its code."""
+    source = models.USER_MODULE.replace("user_layers", f"user_{module}")
+    scope = {"__name__": module}
+    exec(compile(source, "<cell>", "exec"), scope)  # noqa: S102 (this is how a notebook runs)
+    inputs = keras.Input((32,), name="features")
+    model = keras.Model(inputs, scope["Gated"](64)(inputs))  # type: ignore[operator]
+    report = export(model, tmp_path / "a.tflite")
+    assert report.verification.passed
