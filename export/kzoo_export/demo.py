@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -43,11 +44,13 @@ class Demonstration:
 
     def _answers(self) -> Table:
         title = f"Nearest sentences, computed by {self.search_file}"
-        table = Table("query", "cosine", "sentence", title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+        table.add_column("cosine", justify="right")
+        table.add_column("sentence", no_wrap=True, overflow="ellipsis")
         for query, answers in self.found.items():
-            for rank, (score, sentence) in enumerate(answers):
-                table.add_row("" if rank else query, f"{score:.2f}", sentence)
-            table.add_section()
+            table.add_row("", f"[bold]{query}[/]")
+            for score, sentence in answers:
+                table.add_row(f"{score:.2f}", sentence)
         return table
 
 
@@ -131,13 +134,16 @@ def summary(reports: tuple[Report, ...]) -> Table:
         reports: Reports of the files.
 
     Returns:
-        The table; where a file has several outputs, the cosines are those of the worst.
+        The table: size against the float32 weights, mean and least cosine to the model (of the
+        worst output, where a file has several), median and spread of the latency.
     """
-    table = Table(title="Exported files, each verified in its own runtime", title_justify="left")
+    title = "Exported files, each verified in its own runtime"
+    # No vertical lines: the table fits a terminal of 80 columns.
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
     for column in ("format", "recipe", "route"):
-        table.add_column(column)
-    for column in ("MB", "ratio", "cosine mean", "min", "latency ms", "IQR"):
-        table.add_column(column, justify="right")
+        table.add_column(column, no_wrap=True)
+    for column in ("MB", "ratio", "cosine", "min", "ms", "IQR"):
+        table.add_column(column, justify="right", no_wrap=True)
     for report in reports:
         outputs = report.verification.outputs
         table.add_row(
