@@ -44,13 +44,12 @@ class Demonstration:
 
     def _answers(self) -> Table:
         title = f"Nearest sentences, computed by {self.search_file}"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-        table.add_column("cosine", justify="right")
-        table.add_column("sentence", no_wrap=True, overflow="ellipsis")
+        table = _plain_table(title)
+        table.add_column("cosine, sentence", no_wrap=True, overflow="ellipsis")
         for query, answers in self.found.items():
-            table.add_row("", f"[bold]{query}[/]")
+            table.add_row(f"[bold]{query}[/]")
             for score, sentence in answers:
-                table.add_row(f"{score:.2f}", sentence)
+                table.add_row(f"  {score:.2f}  {sentence}")
         return table
 
 
@@ -138,8 +137,7 @@ def summary(reports: tuple[Report, ...]) -> Table:
         worst output, where a file has several), median and spread of the latency.
     """
     title = "Exported files, each verified in its own runtime"
-    # No vertical lines: the table fits a terminal of 80 columns.
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table = _plain_table(title)
     for column in ("format", "recipe", "route"):
         table.add_column(column, no_wrap=True)
     for column in ("MB", "ratio", "cosine", "min", "ms", "IQR"):
@@ -154,7 +152,14 @@ def summary(reports: tuple[Report, ...]) -> Table:
             f"{report.ratio:.3f}",
             f"{min(output.cosine_mean for output in outputs):.5f}",
             f"{min(output.cosine_min for output in outputs):.5f}",
-            f"{report.latency.median:.2f}",
-            f"{report.latency.spread:.2f}",
+            f"{report.latency.median:.1f}",
+            f"{report.latency.spread:.1f}",
         )
     return table
+
+
+def _plain_table(title: str) -> Table:
+    """Start a table without vertical lines, so that it fits a terminal of 80 columns."""
+    return Table(
+        title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
+    )
