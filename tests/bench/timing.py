@@ -28,6 +28,19 @@ class Measurement:
     seconds: np.ndarray
 
 
+def beside(path: Path, kind: str) -> Path:
+    """Name a file that belongs to another; formats share stems, so the whole name counts.
+
+    Args:
+        path: The other file.
+        kind: Ending without its dot.
+
+    Returns:
+        The path.
+    """
+    return path.with_name(f"{path.name}.{kind}")
+
+
 @contextlib.contextmanager
 def worker(path: Path, feeds: Arrays, threads: int) -> Iterator[subprocess.Popen[str]]:
     """Start the process that owns a file, and wait until it has written its outputs beside it.
@@ -44,7 +57,7 @@ def worker(path: Path, feeds: Arrays, threads: int) -> Iterator[subprocess.Popen
         RuntimeError: If the file cannot be loaded or run.
     """
     feeds_file, outputs_file, log_file = (
-        path.with_suffix(end) for end in (".in.npz", ".out.npz", ".log")
+        beside(path, kind) for kind in ("in.npz", "out.npz", "log")
     )
     np.savez(feeds_file, allow_pickle=False, **feeds)
     command = [sys.executable, "-m", "tests.bench.worker"]
@@ -138,7 +151,7 @@ def measure(
         seconds = take_turns(processes, repeats, progress)
     measurements = []
     for subject, path, each in zip(subjects, paths, seconds, strict=True):
-        with np.load(path.with_suffix(".out.npz")) as outputs:
+        with np.load(beside(path, "out.npz")) as outputs:
             hidden = outputs[subject.hidden]
         measurements.append(Measurement(subject, path.stat().st_size, hidden, each))
     return measurements
