@@ -80,15 +80,17 @@ RECIPES = {
             description="half the size, float32 arithmetic",
         ),
         # Weights and the activations entering a product keep 8 bits: about half a percent of noise
-        # a product, which normalisation layers neither shrink nor amplify much. Rows of a hidden
-        # state are noisier than a pooled vector, hence a minimum below the mean.
+        # a product, which normalisation layers neither shrink nor amplify much. The sentence
+        # vectors of MiniLM keep 0.998 (least 0.997), its hidden states 0.998 (least 0.995): the
+        # bounds leave half as much again for deeper models, and a broken file is far below them.
         Recipe(
             name="dynamic_int8",
             weights="int8",
             activations="int8, scaled at run time",
-            tolerance=Tolerance(cosine_mean=0.998, cosine_min=0.98, max_abs=0.5),
+            tolerance=Tolerance(cosine_mean=0.995, cosine_min=0.97, max_abs=0.5),
             size_ratio=0.27,
             description="a quarter of the size and fast on CPUs",
+            calibrated=("onnx",),
         ),
     )
 }
