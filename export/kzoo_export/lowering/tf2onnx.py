@@ -78,6 +78,10 @@ def _erfc(context: Any, node: Any, name: str, args: Any) -> None:
     erf = context.make_node("Erf", [source], shapes=[shape], dtypes=[dtype])
     one = context.make_const(f"{name}_one", np.ones((), np.float32))
     context.make_node(
-        "Sub", [one.output[0], erf.output[0]], name=name, outputs=[output], shapes=[shape],
+        "Sub",
+        [one.output[0], erf.output[0]],
+        name=name,
+        outputs=[output],
+        shapes=[shape],
         dtypes=[dtype],
     )

@@ -48,22 +48,25 @@ class Editor:
             return self.graph.initializers[name]
         tensor = ir.tensor(np.ascontiguousarray(array), name=name)
         value = ir.Value(
-            name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+            name=name,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+            const_value=tensor,
         )
         self.graph.register_initializer(value)
         return value
 
     def replace(self, old: ir.Value, new: ir.Value) -> None:
-        """Put a value in place of the output of the node that is edited, and drop the node.
+        """Put a value in place of another one, and drop the node that made it.
 
         Args:
-            old: The output of the node.
+            old: The output of the edited node, or of one after it.
             new: What takes its place; it gets the name and the shape.
         """
         name = old.name
         new.shape, new.type = old.shape, old.type
         old.replace_all_uses_with(new, replace_graph_outputs=True)
-        self.graph.remove(self.place, safe=True)
+        self.graph.remove(old.producer(), safe=True)
         new.name = name
 
 

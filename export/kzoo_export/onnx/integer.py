@@ -12,9 +12,12 @@ import numpy as np
 import onnx_ir as ir
 
 from kzoo_export.onnx.edit import Editor, weight_of, weights_in_use
-from kzoo_export.onnx.products import Product, products
+from kzoo_export.onnx.products import Product, is_row, only_use, products
 
 _LEVELS = 127
+# Operations whose weights are stored in 8 bits and widened at run time. Tables that are added are
+# not worth it: they are small, and a sum keeps every error.
+_WIDENED = ("Conv", "ConvTranspose", "Einsum", "MatMul", "Gemm", "GRU", "LSTM", "RNN")
 
 
 def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> None:
@@ -27,6 +30,8 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
     import onnx_ir.passes.common as passes
 
     graph = model.graph
+    _separate_biases(graph)
+    weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
     inputs: dict[str, tuple[ir.Value, ...]] = {}
     for product in products(graph):
         _multiply_integers(graph, product, outliers, inputs)
@@ -34,10 +39,25 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             _look_up_integers(graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    for value, array in weights_in_use(graph):
-        if array.ndim >= 2:
-            _store_integers(graph, value, array)
+    for value in weights:
+        if any(node.op_type in _WIDENED for node, _ in value.uses()):
+            _store_integers(graph, value, value.const_value.numpy())
     passes.RemoveUnusedNodesPass()(model)
+
+
+def _separate_biases(graph: ir.Graph) -> None:
+    """Take biases out of fused operations and sums: an integer product adds its bias at no cost."""
+    for node in list(graph):
+        edit = Editor(graph, node)
+        if (node.domain, node.op_type) == ("com.microsoft", "BiasGelu"):
+            total = edit.add("Add", *node.inputs)
+            total.shape, total.type = node.outputs[0].shape, node.outputs[0].type
+            edit.replace(node.outputs[0], edit.add("Gelu", total))
+        elif node.op_type == "Sum" and len(node.inputs) == 3 and is_row(node.inputs[1]):
+            first, bias, last = node.inputs
+            total = edit.add("Add", first, bias)
+            total.shape, total.type = first.shape, first.type
+            edit.replace(node.outputs[0], edit.add("Sum", total, last))
 
 
 def symmetric(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +122,23 @@ def _multiply_integers(
     total = edit.add("Cast", total, to=ir.DataType.FLOAT)
     result = edit.add("Mul", total, edit.add("Mul", scale, columns))
     if product.bias is not None:
+        # Before the outliers: the runtime makes the bias part of the integer product.
         result = edit.add("Add", result, product.bias)
     if apart:
         kept = edit.constant(f"{name}_outliers", matrix[channels])
-        result = edit.add("Add", result, edit.add("MatMul", apart[0], kept))
-    edit.replace(product.node.outputs[0], result)
+        result = _add(edit, product.output, result, edit.add("MatMul", apart[0], kept))
+    edit.replace(product.output, result)
+
+
+def _add(edit: Editor, output: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
+    """Add two parts of an output; where it goes into a sum, the second becomes part of the sum."""
+    total = only_use(output, "Sum")
+    if total is None:
+        return edit.add("Add", first, second)
+    second.shape, second.type = output.shape, output.type
+    wider = Editor(edit.graph, total)
+    wider.replace(total.outputs[0], wider.add("Sum", *total.inputs, second))
+    return first
 
 
 def _quantize_input(

@@ -25,7 +25,9 @@ _WORTHWHILE = 0.75
 _ROWS = 64
 
 
-def find(model: ir.Model, lowered: Path, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def find(
+    model: ir.Model, lowered: Path, samples: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Find the outlying channels of whatever enters a product with a weight.
 
     Args:
@@ -82,7 +84,9 @@ def _table_sizes(value: ir.Value) -> list[int]:
     return sizes
 
 
-def _largest(model: ir.Model, names: list[str], samples: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _largest(
+    model: ir.Model, names: list[str], samples: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
     """Run the float32 model and keep the largest magnitude of every channel."""
     import onnxruntime
 

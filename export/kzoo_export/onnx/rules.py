@@ -1,6 +1,7 @@
 """Rewrite rules for what Keras layers become in ONNX, before anything is fused for a runtime."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from onnxscript.rewriter import pattern
 def rule_sets() -> list[Any]:
     """List the rules, in the order in which one set prepares the next."""
     return [
-        pattern.RewriteRuleSet([Flatten.rule(), HoistScale.rule(), *WRAPS]),
+        pattern.RewriteRuleSet(
+            [*SPELLINGS, Flatten.rule(), EinsumMatrix.rule(), HoistScale.rule(), *WRAPS]
+        ),
         pattern.RewriteRuleSet([*NORMALIZATIONS, *GELUS]),
-        pattern.RewriteRuleSet([NormalizationBias.rule()], commute=True),
     ]
 
 
@@ -34,6 +36,30 @@ def _sizes(value: ir.Value | None) -> list[int] | None:
 def _is_near(value: ir.Value | None, number: float) -> bool:
     scalar = _scalar(value)
     return scalar is not None and math.isclose(scalar, number, rel_tol=1e-5)
+
+
+def order_operands(graph: ir.Graph) -> None:
+    """Put the constant of a sum or product second, where the rules look for it.
+
+    Args:
+        graph: The graph, changed in place.
+    """
+    for node in graph:
+        if node.op_type in ("Add", "Mul") and len(node.inputs) == 2:
+            first, second = node.inputs
+            if first.const_value is not None and second.const_value is None:
+                node.replace_input_with(0, second)
+                node.replace_input_with(1, first)
+
+
+# Other spellings of what the rules below look for.
+SPELLINGS = [
+    pattern.RewriteRule(lambda op, x: op.Pow(x, 2.0), lambda op, x: op.Mul(x, x)),
+    pattern.RewriteRule(
+        lambda op, x, y: op.Div(x, op.Sqrt(y)),
+        lambda op, x, y: op.Mul(x, op.Reciprocal(op.Sqrt(y))),
+    ),
+]
 
 
 class Flatten(pattern.RewriteRuleClassBase):
@@ -103,101 +129,141 @@ WRAPS = [
 ]
 
 
-def _centre(op: Any, x: Any, axes: Any) -> tuple[Any, Any]:
-    mean = op.ReduceMean(x, axes, _allow_other_attributes=True)
-    return mean, op.Sub(x, mean)
-
-
-def _inverse(op: Any, x: Any, axes: Any, epsilon: Any) -> Any:
-    """1 / sqrt(variance + epsilon)."""
-    _, centred = _centre(op, x, axes)
-    square = pattern.OrValue([op.Mul(centred, centred), op.Pow(centred, 2.0)])
-    variance = op.ReduceMean(square, axes, _allow_other_attributes=True)
-    deviation = op.Sqrt(pattern.OrValue([op.Add(variance, epsilon), op.Add(epsilon, variance)]))
-    return pattern.OrValue([op.Reciprocal(deviation), op.Div(1.0, deviation)])
-
-
-def _normalized_then_scaled(op: Any, x: Any, axes: Any, epsilon: Any, scale: Any) -> Any:
-    mean = op.ReduceMean(x, axes, _allow_other_attributes=True)
-    centred = op.Sub(x, mean)
-    return centred, mean
-
-
 class Normalization(pattern.RewriteRuleClassBase):
     """A mean, a variance and a scale over the last axis are one LayerNormalization."""
 
     def __init__(self, form: str) -> None:
-        super().__init__(name=form)
+        super().__init__(name=form, remove_nodes=False)
         self.form = form
 
-    def pattern(self, op: Any, x: Any, axes: Any, axes_: Any, epsilon: Any, scale: Any) -> Any:
+    def pattern(
+        self, op: Any, x: Any, axes: Any, axes_: Any, epsilon: Any, scale: Any, bias: Any
+    ) -> Any:
+        """Describe the operations; see the base class."""
         mean = op.ReduceMean(x, axes, _allow_other_attributes=True)
         centred = op.Sub(x, mean)
-        square = pattern.OrValue([op.Mul(centred, centred), op.Pow(centred, 2.0)])
-        variance = op.ReduceMean(square, axes_, _allow_other_attributes=True)
-        deviation = op.Sqrt(op.Add(variance, epsilon))
-        if self.form == "divided":
-            return op.Mul(op.Div(centred, deviation), scale)
-        inverse = op.Reciprocal(deviation)
-        if self.form == "scaled last":
-            return op.Mul(op.Mul(centred, inverse), scale)
-        return op.Mul(centred, op.Mul(inverse, scale))
+        variance = op.ReduceMean(op.Mul(centred, centred), axes_, _allow_other_attributes=True)
+        inverse = op.Reciprocal(op.Sqrt(op.Add(variance, epsilon)))
+        return _FORMS[self.form](op, x, mean, centred, inverse, scale, bias)
 
-    def check(self, context: Any, x: Any, axes: Any, axes_: Any, epsilon: Any, scale: Any, **_: Any) -> bool:
-        return (
-            _is_last_axis(axes, x)
-            and _is_last_axis(axes_, x)
-            and _scalar(epsilon) is not None
-            and _sizes(scale) == _sizes(x)[-1:]
-        )
+    def check(self, context: Any, **values: Any) -> bool:
+        """Accept a constant epsilon, the last axis, and a scale and bias along it."""
+        sizes = _sizes(values["x"])
+        if sizes is None or _scalar(values["epsilon"]) is None:
+            return False
+        rows = (_row(values["scale"], sizes[-1]), _row(values["bias"], sizes[-1]))
+        last = (-1, len(sizes) - 1)
+        axes = (_scalar(values["axes"]), _scalar(values["axes_"]))
+        return all(row is not None for row in rows) and all(axis in last for axis in axes)
 
-    def rewrite(self, op: Any, x: Any, epsilon: Any, scale: Any, **_: Any) -> Any:
-        return op.LayerNormalization(x, scale, axis=-1, epsilon=_scalar(epsilon))
-
-
-def _is_last_axis(axes: Any, x: Any) -> bool:
-    sizes = _sizes(x)
-    return sizes is not None and _scalar(axes) in (-1, len(sizes) - 1)
+    def rewrite(self, op: Any, x: Any, epsilon: Any, scale: Any, bias: Any, **_: Any) -> Any:
+        """Build the one operation; see the base class."""
+        width = _sizes(x)[-1]
+        rows = [op.Constant(value=ir.tensor(_row(value, width))) for value in (scale, bias)]
+        return op.LayerNormalization(x, *rows, axis=-1, epsilon=_scalar(epsilon))
 
 
-NORMALIZATIONS = pattern.RewriteRuleSet(
-    [Normalization.rule(form) for form in ("divided", "scaled last", "scaled first")], commute=True
-).rules
+def _row(value: ir.Value | None, width: int) -> np.ndarray | None:
+    """Read a constant that is one row of numbers, or one number for all."""
+    if value is None or value.const_value is None or value.const_value.size not in (1, width):
+        return None
+    if value.const_value.size == width != list(value.const_value.shape)[-1]:
+        return None
+    return np.broadcast_to(value.const_value.numpy().reshape(-1), (width,)).copy()
 
 
-class NormalizationBias(pattern.RewriteRuleClassBase):
-    """A shift after a normalization is its third input."""
+# What follows the mean, the centred input and its deviation, as different libraries write it.
+_FORMS: dict[str, Callable[..., Any]] = {
+    "scaled last": lambda op, x, mean, centred, inverse, scale, bias: (
+        op.Mul(op.Mul(centred, inverse), scale) + bias
+    ),
+    "scaled first": lambda op, x, mean, centred, inverse, scale, bias: (
+        op.Mul(centred, op.Mul(inverse, scale)) + bias
+    ),
+    # As Keras writes it on TensorFlow.
+    "folded": lambda op, x, mean, centred, inverse, scale, bias: (
+        op.Mul(x, op.Mul(inverse, scale)) + (op.Mul(op.Neg(mean), op.Mul(inverse, scale)) + bias)
+    ),
+}
 
-    def pattern(self, op: Any, x: Any, scale: Any, bias: Any) -> Any:
-        return op.Add(op.LayerNormalization(x, scale, _outputs=["normalized"]), bias)
-
-    def check(self, context: Any, scale: Any, bias: Any, **_: Any) -> bool:
-        return _sizes(bias) is not None and _sizes(bias) == _sizes(scale)
-
-    def rewrite(self, op: Any, x: Any, scale: Any, bias: Any, normalized: Any) -> Any:
-        epsilon = normalized.producer().attributes["epsilon"].as_float()
-        return op.LayerNormalization(x, scale, bias, axis=-1, epsilon=epsilon)
+NORMALIZATIONS = [Normalization.rule(form) for form in _FORMS]
 
 
 def _gelu_erfc(op: Any, x: Any, half: Any, one: Any, factor: Any) -> Any:
     """x / 2 * (1 - erf(-x / sqrt(2))), what TensorFlow computes."""
-    return op.Mul(op.Mul(half, x), op.Sub(one, op.Erf(op.Mul(op.Neg(x), factor))))
+    return op.Mul(op.Mul(x, half), op.Sub(one, op.Erf(op.Mul(op.Neg(x), factor))))
 
 
 def _gelu_erf(op: Any, x: Any, half: Any, one: Any, factor: Any) -> Any:
     """x / 2 * (1 + erf(x / sqrt(2)))."""
-    return op.Mul(op.Mul(half, x), op.Add(one, op.Erf(op.Mul(x, factor))))
+    return op.Mul(op.Mul(x, half), op.Add(op.Erf(op.Mul(x, factor)), one))
+
+
+def _gelu_tanh(op: Any, x: Any, half: Any, one: Any, factor: Any, cubic: Any) -> Any:
+    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))."""
+    inner = op.Add(x, op.Mul(op.Pow(x, 3.0), cubic))
+    return op.Mul(op.Mul(x, half), op.Add(op.Tanh(op.Mul(inner, factor)), one))
 
 
 def _is_gelu(context: Any, half: Any, one: Any, factor: Any, **_: Any) -> bool:
     return _is_near(half, 0.5) and _is_near(one, 1.0) and _is_near(factor, math.sqrt(0.5))
 
 
+def _is_gelu_tanh(context: Any, half: Any, one: Any, factor: Any, cubic: Any, **_: Any) -> bool:
+    wanted = ((half, 0.5), (one, 1.0), (factor, math.sqrt(2 / math.pi)), (cubic, 0.044715))
+    return all(_is_near(value, number) for value, number in wanted)
+
+
 def _gelu(op: Any, x: Any, **_: Any) -> Any:
     return op.Gelu(x)
 
 
-GELUS = pattern.RewriteRuleSet(
-    [pattern.RewriteRule(target, _gelu, _is_gelu) for target in (_gelu_erfc, _gelu_erf)],
-    commute=True,
-).rules
+def _approximate_gelu(op: Any, x: Any, **_: Any) -> Any:
+    return op.Gelu(x, approximate="tanh")
+
+
+GELUS = [
+    pattern.RewriteRule(_gelu_erfc, _gelu, _is_gelu),
+    pattern.RewriteRule(_gelu_erf, _gelu, _is_gelu),
+    pattern.RewriteRule(_gelu_tanh, _approximate_gelu, _is_gelu_tanh),
+]
+
+
+class EinsumMatrix(pattern.RewriteRuleClassBase):
+    """A contraction of trailing axes with a constant is a product with a matrix."""
+
+    def pattern(self, op: Any, x: Any, weight: Any) -> Any:
+        """Describe the operations; see the base class."""
+        return op.Einsum(x, weight, _allow_other_attributes=True, _outputs=["contracted"])
+
+    def check(self, context: Any, x: Any, weight: Any, contracted: Any, **_: Any) -> bool:
+        """Accept `...C,CF->...F` for any letters, with static shapes."""
+        known = all(_sizes(value) is not None for value in (x, weight, contracted))
+        return known and weight.const_value is not None and _contracted_axes(contracted) > 0
+
+    def rewrite(self, op: Any, x: Any, weight: Any, contracted: Any) -> Any:
+        """Build the product; see the base class."""
+        count = _contracted_axes(contracted)
+        inner = int(np.prod(_sizes(weight)[:count]))
+        matrix = op.Constant(value=ir.tensor(weight.const_value.numpy().reshape(inner, -1)))
+        if count > 1:
+            x = op.Reshape(x, _shape(op, [*_sizes(x)[:-count], inner]))
+        product = op.MatMul(x, matrix)
+        if len(_sizes(weight)) == count + 1:
+            return product
+        return op.Reshape(product, _shape(op, _sizes(contracted)))
+
+
+def _shape(op: Any, sizes: list[int]) -> Any:
+    return op.Constant(value=ir.tensor(np.array(sizes, np.int64)))
+
+
+def _contracted_axes(contracted: ir.Value) -> int:
+    """Count the axes that an Einsum sums over, or 0 if it is not a plain matrix product."""
+    equation = contracted.producer().attributes.get_string("equation").replace(" ", "")
+    operands, _, result = equation.partition("->")
+    first, _, second = operands.partition(",")
+    summed = "".join(letter for letter in first if letter in second)
+    plain = summed and first.endswith(summed) and second.startswith(summed)
+    count = len(summed)
+    return count if plain and result == first[:-count] + second[count:] else 0
