@@ -58,13 +58,14 @@ class Made:
     seconds: Mapping[str, float]
 
 
-def check_contents(inspection: Inspection, spec: Spec, recipe: Recipe) -> None:
+def check_contents(inspection: Inspection, spec: Spec, recipe: Recipe, float_size: int) -> None:
     """Refuse a file that is not what was asked for.
 
     Args:
         inspection: What is in the file.
         spec: What it must be.
         recipe: How its numbers must be stored.
+        float_size: Bytes of the model's weights as float32.
 
     Raises:
         ExportError: If its signature is another one or dynamic, or it needs custom operations.
@@ -86,6 +87,11 @@ def check_contents(inspection: Inspection, spec: Spec, recipe: Recipe) -> None:
             f"{recipe.weights}. Weights by dtype: {dict(inspection.weight_bytes)} bytes. Very "
             "small matrices are left as they are"
         )
+    if recipe.weights != "float32" and sum(inspection.weight_bytes.values()) >= float_size:
+        raise RecipeError(
+            f"The recipe {recipe.name!r} made nothing smaller than the {float_size} bytes of the "
+            f"float32 weights. Weights by dtype: {dict(inspection.weight_bytes)} bytes"
+        )
 
 
 def examine(model: keras.Model, file: Made, evidence: Evidence, seed: int) -> Report:
@@ -105,7 +111,8 @@ def examine(model: keras.Model, file: Made, evidence: Evidence, seed: int) -> Re
     """
     recipe = file.target.recipe
     inspection = artefact.inspect(file.made)
-    check_contents(inspection, file.spec, recipe)
+    size, float_size = file.made.stat().st_size, 4 * model.count_params()
+    check_contents(inspection, file.spec, recipe, float_size)
     start = time.perf_counter()
     runner = artefact.load(file.made, threads=_THREADS)
     verification = compare(runner, evidence.verifying, evidence.reference, recipe)
@@ -113,7 +120,6 @@ def examine(model: keras.Model, file: Made, evidence: Evidence, seed: int) -> Re
         raise VerificationError(file.target.path.name, verification)
     verified = time.perf_counter() - start
     calibrated = evidence.calibrating if file.spec.format in recipe.calibrated else None
-    size, float_size = file.made.stat().st_size, 4 * model.count_params()
     return Report(
         path=str(file.target.path),
         format=file.spec.format,

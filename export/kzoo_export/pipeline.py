@@ -22,6 +22,9 @@ from kzoo_export.signature import input_specs, make_reader, output_specs
 from kzoo_export.spec import Spec, choose_route, format_of
 
 Progress = Callable[[str, float], None]
+Targets = (
+    Mapping[str, str | Recipe] | Mapping[Path, str | Recipe] | Mapping[str | Path, str | Recipe]
+)
 
 
 def export(
@@ -66,7 +69,7 @@ def export(
     """
     return export_all(
         model,
-        {path: recipe},
+        {Path(path): recipe},
         length=length,
         batch_size=batch_size,
         samples=samples,
@@ -80,7 +83,7 @@ def export(
 
 def export_all(
     model: keras.Model,
-    targets: Mapping[str | Path, str | Recipe],
+    targets: Targets,
     *,
     length: int | None = None,
     batch_size: int = 1,

@@ -93,6 +93,10 @@ def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     Returns:
         The outputs by name.
     """
+    structure = _structure(model, "output")
+    if isinstance(structure, dict) and set(structure) == set(outputs):
+        # Some backends sort the dictionary a call returns.
+        return {name: outputs[name] for name in structure}
     sequential = isinstance(model, keras.Sequential)
     names = [model.layers[-1].name] if sequential else model.output_names
     return named_leaves(outputs, [name.replace("/", "_") for name in names])

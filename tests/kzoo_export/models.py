@@ -75,7 +75,10 @@ def two_in_two_out() -> keras.Model:
     embedded = keras.layers.Embedding(VOCAB_SIZE, 32)(words)
     joined = keras.layers.Concatenate()([keras.ops.mean(embedded, axis=1), numbers])
     hidden = keras.layers.Dense(64, activation="gelu")(joined)
-    outputs = [keras.layers.Dense(8, name="topic")(hidden), keras.layers.Dense(1, name="age")(hidden)]
+    outputs = [
+        keras.layers.Dense(8, name="topic")(hidden),
+        keras.layers.Dense(1, name="age")(hidden),
+    ]
     return keras.Model([words, numbers], outputs)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +52,8 @@ def test_broken_file_is_named(tmp_path: Path) -> None:
 def test_arguments_are_checked(exported: Exported) -> None:
     _, reports = exported
     path = reports["float32"].path
-    for paths in ([], path):
+    wrong: tuple[Any, ...] = ([], path)
+    for paths in wrong:
         with pytest.raises(ValueError, match="`paths` must be a list of files"):
             benchmark(paths)
     with pytest.raises(ValueError, match="must be positive"):

@@ -109,8 +109,8 @@ def test_what_verifies_and_what_calibrates() -> None:
     verifying, calibrating = choose_samples(reader(), few, many, calibrates=True)
     assert calibrating is not None
     assert (len(verifying), len(calibrating)) == (2, 6)
-    for given in ((many, None), (None, many)):
-        verifying, calibrating = choose_samples(reader(), *given, calibrates=True)
+    for given, others in ((many, None), (None, many)):
+        verifying, calibrating = choose_samples(reader(), given, others, calibrates=True)
         assert calibrating is not None
         assert (len(verifying), len(calibrating)) == (3, 3)
     verifying, calibrating = choose_samples(reader(), None, None, calibrates=True)

@@ -13,6 +13,7 @@ import pytest
 from kzoo_export import (
     RECIPES,
     ExportError,
+    Recipe,
     RecipeError,
     Tolerance,
     VerificationError,
@@ -215,7 +216,10 @@ def test_verification_below_tolerance(dense: keras.Model, tmp_path: Path) -> Non
     exact = Tolerance(cosine_mean=1.0, cosine_min=1.0, max_abs=1e-9)
     strict = dataclasses.replace(RECIPES["dynamic_int8"], tolerance=exact)
     # All or none: the float file passes, and is not written either.
-    targets = {tmp_path / "float.tflite": "float32", tmp_path / "int8.tflite": strict}
+    targets: dict[Path, str | Recipe] = {
+        tmp_path / "float.tflite": "float32",
+        tmp_path / "int8.tflite": strict,
+    }
     with pytest.raises(VerificationError, match="too far") as caught:
         export_all(dense, targets)
     check_nothing_left(tmp_path)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -69,7 +70,7 @@ def test_interrupted_parent_leaves_no_child(
     started: list[subprocess.Popen[str]] = []
 
     class Recorded(subprocess.Popen):
-        def __init__(self, *args: object, **options: object) -> None:
+        def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
             started.append(self)
 
