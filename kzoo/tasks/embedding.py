@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -99,7 +100,8 @@ class SentenceEncoder(ReadsText, keras.Model):
         self.config = dataclasses.replace(backbone.config, pooler=False)
         self.dtype_policy = policy
         self.tokenizer = backbone.tokenizer
-        self._backbone = keras.saving.serialize_keras_object(backbone)
+        # Called when the model is saved: serializing is slow, and few models are saved.
+        self._serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
 
     def encode(
         self, texts: Sequence[str], batch_size: int = 32, length: int | None = None
@@ -148,7 +150,7 @@ class SentenceEncoder(ReadsText, keras.Model):
         Returns:
             The serialized backbone, as Keras writes any object, and the name.
         """
-        return {"backbone": self._backbone, "name": self.name}
+        return {"backbone": self._serialize_backbone(), "name": self.name}
 
     @classmethod
     def from_config(
