@@ -6,7 +6,7 @@ either route; `onnxscript` adds the fusions to ONNX Runtime's own operations.
 
 from typing import Any
 
-# Has LayerNormalization and Gelu; the newest that every release of ONNX Runtime of the last year runs.
+# Has LayerNormalization and Gelu, and runs in every recent release of ONNX Runtime.
 OPSET = 23
 
 

@@ -43,12 +43,11 @@ def inspect(path: str | Path) -> Inspection:
         ValueError: If the file is not an ONNX file.
     """
     require(("onnx", "onnx_ir"), "export", "reading .onnx files")
-    import google.protobuf.message
     import onnx_ir as ir
 
     try:
         model = ir.load(path)
-    except (google.protobuf.message.DecodeError, ValueError, TypeError) as error:
+    except Exception as error:  # Protocol buffers' own class, or whatever the fields lead to.
         raise ValueError(
             f"`path` must be an ONNX file. Received: path={str(path)!r} ({error})"
         ) from error

@@ -1,9 +1,9 @@
 """Dynamic 8-bit quantization of an ONNX graph, with standard operations only.
 
-A product x @ W becomes u8(x) @ i8(W) in integers, where x gets its scale at run time and W one scale
-for each column. The channels of x that are outliers are set to zero first, and multiplied apart in
-float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. All other
-matrices are stored in 8 bits and widened when they are used.
+A product x @ W becomes u8(x) @ i8(W) in integers, where x gets its scale at run time and W has one
+scale for each column. The channels of x that are outliers are set to zero first, and multiplied
+apart in float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The
+weights of other products are stored in 8 bits and widened when they are used.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,6 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
         model: The float32 model.
         outliers: Channels that stay in float32, by the name of the value that has them.
     """
-    import onnx_ir.passes.common as passes
-
     graph = model.graph
     _separate_biases(graph)
     weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
@@ -38,11 +36,9 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
     for node in list(graph):
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             _look_up_integers(graph, node)
-    passes.RemoveUnusedNodesPass()(model)
     for value in weights:
         if any(node.op_type in _WIDENED for node, _ in value.uses()):
             _store_integers(graph, value, value.const_value.numpy())
-    passes.RemoveUnusedNodesPass()(model)
 
 
 def _separate_biases(graph: ir.Graph) -> None:

@@ -1,9 +1,9 @@
 """Find the few channels of activations that would take the whole range of 8 bits for themselves.
 
 Dynamic quantization gives one scale to all of an activation. In transformers a handful of channels
-is an order of magnitude larger than the rest, which is then left with a few of the 256 steps. Such
-channels are known from a look at samples, and are multiplied in float32 (Dettmers et al., LLM.int8(),
-2022, section 3.2).
+is an order of magnitude larger than the rest, which is then left with a few of the 256 steps. A
+look at samples tells which; they are multiplied in float32 (the idea is that of Dettmers et al.,
+LLM.int8(), 2022, section 3.2, with the channels chosen once).
 """
 
 from collections.abc import Mapping

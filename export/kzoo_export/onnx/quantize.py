@@ -31,6 +31,7 @@ def quantize(
         ExportError: If there is no such recipe for ONNX.
     """
     import onnx_ir as ir
+    import onnx_ir.passes.common as passes
 
     from kzoo_export.onnx import half, integer, outliers
 
@@ -42,4 +43,6 @@ def quantize(
         integer.quantize_weights(model, outliers.find(model, lowered, samples))
     else:
         raise ExportError(f"There is no ONNX conversion for the recipe {recipe.name!r}")
+    passes.RemoveUnusedNodesPass()(model)
+    passes.ShapeInferencePass()(model)
     write(model, target)

@@ -26,10 +26,10 @@ def _scalar(value: ir.Value | None) -> float | None:
     return float(value.const_value.numpy().item())
 
 
-def _sizes(value: ir.Value | None) -> list[int] | None:
-    """Read a static shape."""
+def _sizes(value: ir.Value | None) -> list[int]:
+    """Read a static shape; of anything else, the empty list."""
     if value is None or value.shape is None or not value.shape.is_static():
-        return None
+        return []
     return [int(size) for size in value.shape]
 
 
@@ -69,17 +69,18 @@ class Flatten(pattern.RewriteRuleClassBase):
         super().__init__(remove_nodes=False)
 
     def pattern(self, op: Any, x: Any, flat_shape: Any, weight: Any, shape: Any) -> Any:
+        """Describe the operations; see the base class."""
         flat = op.Reshape(x, flat_shape)
         product = op.MatMul(flat, weight)
         return op.Reshape(product, shape, _outputs=["unflattened"])
 
     def check(self, context: Any, x: Any, weight: Any, unflattened: Any, **_: Any) -> bool:
+        """Accept what the replacement can express; see the base class."""
         matrix, result = _sizes(weight), _sizes(unflattened)
-        if matrix is None or result is None or _sizes(x) is None:
-            return False
-        return len(matrix) == 2 and result[-1] == matrix[1]
+        return bool(_sizes(x) and result) and len(matrix) == 2 and result[-1] == matrix[1]
 
     def rewrite(self, op: Any, x: Any, weight: Any, unflattened: Any, **_: Any) -> Any:
+        """Build the replacement; see the base class."""
         wanted = [*_sizes(unflattened)[:-1], _sizes(weight)[0]]
         if _sizes(x) != wanted:
             x = op.Reshape(x, op.Constant(value=ir.tensor(np.array(wanted, np.int64))))
@@ -90,12 +91,15 @@ class HoistScale(pattern.RewriteRuleClassBase):
     """Scale after a transposition, next to the product it belongs to."""
 
     def pattern(self, op: Any, x: Any, scale: Any) -> Any:
+        """Describe the operations; see the base class."""
         return op.Transpose(op.Mul(x, scale), _outputs=["transposed"])
 
     def check(self, context: Any, scale: Any, **_: Any) -> bool:
+        """Accept what the replacement can express; see the base class."""
         return _scalar(scale) is not None
 
     def rewrite(self, op: Any, x: Any, scale: Any, transposed: Any) -> Any:
+        """Build the replacement; see the base class."""
         order = transposed.producer().attributes["perm"].as_ints()
         return op.Mul(op.Transpose(x, perm=order), scale)
 
@@ -115,7 +119,7 @@ def _index_wrap_products(op: Any, table: Any, index: Any, zero: Any, size: Any) 
 
 def _is_index_wrap(context: Any, table: Any, zero: Any, size: Any, **_: Any) -> bool:
     sizes = _sizes(table)
-    return sizes is not None and _scalar(zero) == 0 and _scalar(size) == sizes[0]
+    return bool(sizes) and _scalar(zero) == 0 and _scalar(size) == sizes[0]
 
 
 def _plain_gather(op: Any, table: Any, index: Any, **_: Any) -> Any:
@@ -149,7 +153,7 @@ class Normalization(pattern.RewriteRuleClassBase):
     def check(self, context: Any, **values: Any) -> bool:
         """Accept a constant epsilon, the last axis, and a scale and bias along it."""
         sizes = _sizes(values["x"])
-        if sizes is None or _scalar(values["epsilon"]) is None:
+        if not sizes or _scalar(values["epsilon"]) is None:
             return False
         rows = (_row(values["scale"], sizes[-1]), _row(values["bias"], sizes[-1]))
         last = (-1, len(sizes) - 1)
@@ -190,17 +194,17 @@ NORMALIZATIONS = [Normalization.rule(form) for form in _FORMS]
 
 
 def _gelu_erfc(op: Any, x: Any, half: Any, one: Any, factor: Any) -> Any:
-    """x / 2 * (1 - erf(-x / sqrt(2))), what TensorFlow computes."""
+    """GELU(x) = x / 2 * (1 - erf(-x / sqrt(2))), what TensorFlow computes."""
     return op.Mul(op.Mul(x, half), op.Sub(one, op.Erf(op.Mul(op.Neg(x), factor))))
 
 
 def _gelu_erf(op: Any, x: Any, half: Any, one: Any, factor: Any) -> Any:
-    """x / 2 * (1 + erf(x / sqrt(2)))."""
+    """GELU(x) = x / 2 * (1 + erf(x / sqrt(2)))."""
     return op.Mul(op.Mul(x, half), op.Add(op.Erf(op.Mul(x, factor)), one))
 
 
 def _gelu_tanh(op: Any, x: Any, half: Any, one: Any, factor: Any, cubic: Any) -> Any:
-    """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))."""
+    """GELU(x) is about x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))."""
     inner = op.Add(x, op.Mul(op.Pow(x, 3.0), cubic))
     return op.Mul(op.Mul(x, half), op.Add(op.Tanh(op.Mul(inner, factor)), one))
 
@@ -238,7 +242,7 @@ class EinsumMatrix(pattern.RewriteRuleClassBase):
 
     def check(self, context: Any, x: Any, weight: Any, contracted: Any, **_: Any) -> bool:
         """Accept `...C,CF->...F` for any letters, with static shapes."""
-        known = all(_sizes(value) is not None for value in (x, weight, contracted))
+        known = all(_sizes(value) for value in (x, weight, contracted))
         return known and weight.const_value is not None and _contracted_axes(contracted) > 0
 
     def rewrite(self, op: Any, x: Any, weight: Any, contracted: Any) -> Any:
