@@ -40,12 +40,16 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What the files are judged by: samples, and the model's outputs on them."""
+    """What the files are judged by: samples, and the model's outputs on them.
+
+    `trained_in` is the half-precision policy of a model whose float32 form is the reference.
+    """
 
     verifying: Samples
     calibrating: Samples | None
     reference: Mapping[str, np.ndarray]
     seconds: float
+    trained_in: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +141,7 @@ def examine(model: keras.Model, file: Made, evidence: Evidence, seed: int) -> Re
         seed=seed,
         seconds=_seconds(file, evidence, verified),
         versions=versions(file.spec.route),
-        warnings=_warnings(inspection, recipe),
+        warnings=_warnings(inspection, recipe, evidence),
     )
 
 
@@ -157,10 +161,15 @@ def _seconds(file: Made, evidence: Evidence, verified: float) -> dict[str, float
     return {step: round(seconds, 3) for step, seconds in steps.items()}
 
 
-def _warnings(inspection: Inspection, recipe: Recipe) -> tuple[str, ...]:
+def _warnings(inspection: Inspection, recipe: Recipe, evidence: Evidence) -> tuple[str, ...]:
     """Say what a user should know before shipping the file."""
+    warnings = []
+    if evidence.trained_in:
+        warnings.append(
+            f"the model computes in {evidence.trained_in}; the reference is its float32 form"
+        )
     total = sum(inspection.weight_bytes.values())
     left = inspection.weight_bytes.get("float32", 0)
-    if recipe.weights == "float32" or left <= _LEFT_FLOAT * total:
-        return ()
-    return (f"{left / total:.0%} of the weight bytes stayed float32",)
+    if recipe.weights != "float32" and left > _LEFT_FLOAT * total:
+        warnings.append(f"{left / total:.0%} of the weight bytes stayed float32")
+    return tuple(warnings)

@@ -15,6 +15,7 @@ from kzoo_export.calibration import choose_samples, save_arrays
 from kzoo_export.classes import Classes, collect
 from kzoo_export.examine import Evidence, Made, Target, examine
 from kzoo_export.lowering import CALIBRATION_FILE, CLASSES_FILE, MODEL_FILE, Job, child
+from kzoo_export.precision import in_float32
 from kzoo_export.recipe import Recipe, get_recipe
 from kzoo_export.reference import reference_outputs
 from kzoo_export.report import Report
@@ -119,6 +120,7 @@ def export_all(
     tell = progress or (lambda step, fraction: None)
     plan = [_plan(path, recipe, route) for path, recipe in targets.items()]
     classes = collect(model)
+    model, trained_in = in_float32(model)
     inputs = input_specs(model, length, batch_size)
     reader = make_reader(model, inputs, seed)
     calibrates = any(target.format in target.recipe.calibrated for target in plan)
@@ -126,7 +128,7 @@ def export_all(
     tell("reference", 0.0)
     start = time.perf_counter()
     reference = reference_outputs(model, verifying.arrays)
-    evidence = Evidence(verifying, calibrating, reference, time.perf_counter() - start)
+    evidence = Evidence(verifying, calibrating, reference, time.perf_counter() - start, trained_in)
     spec = Spec("", "", inputs, output_specs(reference, batch_size), portable)
     with tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as folder:
         made = _lower(model, plan, spec, classes, evidence, Path(folder), _part(tell, 0.1, 0.8))

@@ -36,9 +36,11 @@ def verify(path: str | Path, model: Any, samples: Any = None, *, seed: int = 0) 
     Raises:
         ValueError: If the file and the model have different inputs or outputs.
     """
+    from kzoo_export.precision import in_float32
     from kzoo_export.reference import reference_outputs
     from kzoo_export.signature import make_reader, named_inputs
 
+    model, _ = in_float32(model)
     runner = artefact.load(path)
     names = sorted(named_inputs(model))
     if names != sorted(tensor.name for tensor in runner.inputs):

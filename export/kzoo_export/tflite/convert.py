@@ -49,9 +49,10 @@ def write(converter: Any, target: Path, spec: Spec) -> None:
     try:
         model = bytearray(converter.convert())
     except Exception as error:
-        operations = sorted(set(re.findall(r"\btf\.(\w+)", str(error))))
-        if "Some ops are not supported" not in str(error):
+        listed = re.findall(r"(?:TF Select|Custom) ops: (.+)", str(error))
+        if not listed:
             raise
+        operations = sorted({name.strip() for names in listed for name in names.split(",")})
         raise ExportError(
             f"TFLite has no built-in operation for: {', '.join(operations)}. "
             "Rewrite the layer that uses it, or export to .onnx"
