@@ -6,8 +6,7 @@ look at samples tells which; they are multiplied in float32 (the idea is that of
 LLM.int8(), 2022, section 3.2, with the channels chosen once).
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +24,11 @@ _WORTHWHILE = 0.75
 _ROWS = 64
 
 
-def find(
-    model: ir.Model, lowered: Path, samples: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def find(model: ir.Model, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Find the outlying channels of whatever enters a product with a weight.
 
     Args:
         model: The float32 model.
-        lowered: Its file.
         samples: Inputs by name, any number of rows.
 
     Returns:
@@ -85,31 +81,45 @@ def _table_sizes(value: ir.Value) -> list[int]:
 
 
 def _largest(
-    model: ir.Model, names: list[str], samples: Mapping[str, np.ndarray]
-) -> dict[str, Any]:
+    model: ir.Model, names: Sequence[str], samples: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Run the float32 model and keep the largest magnitude of every channel."""
+    given = {name: _channels(samples[name]) for name in names if name in samples}
+    computed = [name for name in names if name not in given]
+    if not computed:
+        return given
+    session = _probe(model, computed)
+    batch_size = int(model.graph.inputs[0].shape[0])
+    inputs = [value.name for value in model.graph.inputs]
+    rows = min(_ROWS, len(samples[inputs[0]]))
+    found = [np.zeros(0, np.float32)] * len(computed)
+    for start in range(0, max(rows - batch_size, 0) + 1, batch_size):
+        chosen = np.arange(start, start + batch_size) % len(samples[inputs[0]])
+        outputs = session.run(computed, {name: samples[name][chosen] for name in inputs})
+        found = [
+            np.maximum(_channels(array), before if before.size else 0.0)
+            for array, before in zip(outputs, found, strict=True)
+        ]
+    return {**given, **dict(zip(computed, found, strict=True))}
+
+
+def _channels(array: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(array).reshape(-1, array.shape[-1]).max(0))
+
+
+def _probe(model: ir.Model, names: Sequence[str]) -> Any:
+    """Load the model with other values as its outputs."""
     import onnxruntime
 
+    probed = model.clone()
+    values = {value.name: value for node in probed.graph for value in node.outputs}
+    probed.graph.outputs.clear()
+    probed.graph.outputs.extend(values[name] for name in names)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    probed = model.clone()
-    values = {v.name: v for node in probed.graph for v in node.outputs}
-    inputs = [value.name for value in probed.graph.inputs]
-    probed.graph.outputs.clear()
-    probed.graph.outputs.extend(values[name] for name in names if name in values)
-    names = [value.name for value in probed.graph.outputs]
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         ir.to_proto(probed).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    batch_size = int(model.graph.inputs[0].shape[0])
-    largest: dict[str, Any] = {}
-    rows = min(_ROWS, len(samples[inputs[0]]))
-    for start in range(0, rows - batch_size + 1, batch_size):
-        feed = {name: samples[name][start : start + batch_size] for name in inputs}
-        for name, array in zip(names, session.run(names, feed), strict=True):
-            channels = np.abs(array).reshape(-1, array.shape[-1]).max(0)
-            largest[name] = np.maximum(largest.get(name, 0.0), channels)
-    return largest
 
 
 def _outlying(largest: np.ndarray) -> np.ndarray:
