@@ -37,8 +37,7 @@ def write(model: Any, target: Path) -> None:
     size = sum(tensor.nbytes for tensor in _tensors(model))
     if size > _LARGEST_FILE:
         raise ExportError(
-            f"An .onnx file holds at most 2 GiB of weights, and this model has {size} bytes. "
-            f'Export it with recipe="float16" or recipe="dynamic_int8"'
+            f"A single .onnx file holds at most 2 GiB, and this graph has {size} bytes of weights"
         )
     model.producer_name = "kzoo"
     ir.save(model, target)

@@ -35,17 +35,20 @@ class Editor:
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
     def constant(self, name: str, array: np.ndarray) -> ir.Value:
-        """Add a constant, or find the one of this name that is already there.
+        """Add a constant, or find the equal one that is already there.
 
         Args:
-            name: Its name.
+            name: Its name; one that is taken by other numbers gets a suffix.
             array: Its elements.
 
         Returns:
             The constant.
         """
-        if name in self.graph.initializers:
-            return self.graph.initializers[name]
+        while name in self.graph.initializers:
+            existing = self.graph.initializers[name]
+            if np.array_equal(existing.const_value.numpy(), array):
+                return existing
+            name = f"{name}_"
         tensor = ir.tensor(np.ascontiguousarray(array), name=name)
         value = ir.Value(
             name=name,

@@ -27,6 +27,8 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
         model: The float32 model.
         outliers: Channels that stay in float32, by the name of the value that has them.
     """
+    import onnx_ir.passes.common as passes
+
     graph = model.graph
     _separate_biases(graph)
     weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
@@ -36,6 +38,7 @@ def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> Non
     for node in list(graph):
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             _look_up_integers(graph, node)
+    passes.RemoveUnusedNodesPass()(model)
     for value in weights:
         if any(node.op_type in _WIDENED for node, _ in value.uses()):
             _store_integers(graph, value, value.const_value.numpy())
