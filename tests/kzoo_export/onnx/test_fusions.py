@@ -72,7 +72,10 @@ def test_moments_over_another_axis_stay(tmp_path: Path) -> None:
 
 
 GELUS = {
-    "erfc": ("h = Mul (half, x) n = Neg (x) a = Mul (n, root) e = Erf (a) o = Sub (one, e)", "none"),
+    "erfc": (
+        "h = Mul (half, x) n = Neg (x) a = Mul (n, root) e = Erf (a) o = Sub (one, e)",
+        "none",
+    ),
     "erf": ("h = Mul (x, half) a = Mul (x, root) e = Erf (a) o = Add (one, e)", "none"),
     "tanh": (
         "h = Mul (half, x) p = Pow (x, three) q = Mul (cubic, p) i = Add (x, q)"
