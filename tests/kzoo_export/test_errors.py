@@ -15,10 +15,12 @@ from kzoo_export import (
     ExportError,
     Recipe,
     RecipeError,
+    Report,
     Tolerance,
     VerificationError,
     export,
     export_all,
+    publish,
     spec,
 )
 from tests.kzoo_export import models
@@ -229,14 +231,21 @@ def test_verification_below_tolerance(dense: keras.Model, tmp_path: Path) -> Non
     assert f"{topic.cosine_min:.6f}" in str(caught.value)
 
 
-def test_full_disk(dense: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(
+    exported: tuple[keras.Model, dict[str, Report]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fill(source: Path, target: Path) -> None:
         Path(target).write_bytes(Path(source).read_bytes()[:100])
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    _, reports = exported
+    made = Path(reports["float32"].path)
+    report = dataclasses.replace(reports["float32"], path=str(tmp_path / "a.tflite"))
     monkeypatch.setattr(shutil, "copyfile", fill)
     with pytest.raises(ExportError, match="No space left on device"):
-        export(dense, tmp_path / "a.tflite")
+        publish.publish({made: report})
     check_nothing_left(tmp_path)
 
 

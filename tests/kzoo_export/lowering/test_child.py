@@ -1,5 +1,6 @@
 """The child process: what it cannot survive is told, and what it may not outlive ends it."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import keras
 import pytest
 
 from kzoo_export import ExportError, export
+from kzoo_export.classes import collect
 from kzoo_export.lowering import Job, child
 from kzoo_export.spec import Spec, TensorSpec
 from tests.kzoo_export import models
@@ -98,13 +100,24 @@ def test_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
     check_nothing_left(target)
 
 
-@pytest.mark.parametrize("module", ["__main__", "a_notebook_cell"])
-def test_classes_that_cannot_be_imported(tmp_path: Path, module: str) -> None:
-    """A class of a script or a notebook travels with its code."""
+def model_of_a_cell(module: str) -> keras.Model:
     source = models.USER_MODULE.replace("user_layers", f"user_{module}")
-    scope = {"__name__": module}
+    scope: dict[str, Any] = {"__name__": module}
     exec(compile(source, "<cell>", "exec"), scope)  # noqa: S102 (this is how a notebook runs)
     inputs = keras.Input((32,), name="features")
-    model = keras.Model(inputs, scope["Gated"](64)(inputs))  # type: ignore[operator]
-    report = export(model, tmp_path / "a.tflite")
+    return keras.Model(inputs, scope["Gated"](64)(inputs))
+
+
+def test_classes_of_a_script_travel_with_their_code(tmp_path: Path) -> None:
+    report = export(model_of_a_cell("__main__"), tmp_path / "a.tflite")
     assert report.verification.passed
+
+
+def test_modules_are_imported_where_a_new_process_finds_them(tmp_path: Path) -> None:
+    found = collect(models.user_layers(tmp_path))
+    assert (found.modules, found.pickled) == (("user_layers",), None)
+    found = collect(model_of_a_cell("a_module_of_no_file"))
+    assert found.modules == ()
+    assert found.pickled is not None
+    ((name, value),) = pickle.loads(found.pickled)  # noqa: S301 (made in the line above)
+    assert (name, value.__name__) == ("user_a_module_of_no_file>Gated", "Gated")
