@@ -12,7 +12,7 @@ pytestmark = pytest.mark.once
 
 WIDTH = 8
 ROWS = {"scale": normal(WIDTH, seed=1), "bias": normal(WIDTH, seed=2)}
-NUMBERS = {
+NUMBERS: dict[str, np.ndarray] = {
     "axes": np.array([-1], np.int64),
     "epsilon": np.array(1e-12, np.float32),
     **ROWS,
@@ -83,7 +83,7 @@ GELUS = {
         "tanh",
     ),
 }
-GELU_NUMBERS = {
+GELU_NUMBERS: dict[str, np.ndarray] = {
     name: np.array(value, np.float32)
     for name, value in {
         "half": 0.5,
