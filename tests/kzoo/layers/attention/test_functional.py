@@ -7,8 +7,8 @@ import pytest
 from kzoo.layers import static_graph
 from kzoo.layers.attention.functional import attention
 from kzoo.layers.attention.masks import mask_bias
-from tests import reference
 from tests.checks import assert_close, to_numpy
+from tests.reference import attention as reference
 
 B, T, S, N, H = 2, 4, 6, 3, 5
 random = np.random.default_rng(0)

@@ -1,0 +1,29 @@
+"""One layer as the contract tries it, and the arrays that the cases share."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tests.checks import Inputs, Oracle
+
+B, T, S, D, V, P = 2, 5, 7, 8, 11, 3
+
+random = np.random.default_rng(0)
+HIDDEN = random.normal(size=(B, T, D)).astype("float32")
+CONTEXT = random.normal(size=(B, S, 6)).astype("float32")
+TABLE = random.normal(size=(V, D)).astype("float32")
+TOKEN_IDS = random.integers(0, V, (B, T)).astype("int32")
+SEGMENT_IDS = random.integers(0, 2, (B, T)).astype("int32")
+MASK_POSITIONS = random.integers(0, T, (B, P)).astype("int32")
+PADDING_MASK = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]], "int32")  # one row has no real token
+CAUSAL_MASK = np.tril(np.ones((B, T, T), bool))
+CONTEXT_MASK = np.array([[1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 1, 0, 1, 0]], bool)
+
+
+class Case(NamedTuple):
+    layer: type[keras.layers.Layer]
+    arguments: dict[str, Any]
+    inputs: Inputs
+    oracle: Oracle
+    fixed: tuple[str, ...] = ()

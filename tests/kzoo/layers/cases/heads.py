@@ -1,0 +1,30 @@
+"""Cases of heads."""
+
+from functools import partial
+
+from kzoo.layers import MaskedLMHead, MeanPooling, NextSentenceHead, Pooler
+from tests.kzoo.layers.cases.case import HIDDEN, MASK_POSITIONS, PADDING_MASK, TABLE, Case, V
+from tests.reference import heads as reference
+
+CASES = {
+    "pooler": Case(Pooler, {}, {"hidden": HIDDEN}, reference.pooler),
+    "pooler_wide": Case(
+        Pooler,
+        {"hidden_dim": 3, "activation": "relu"},
+        {"hidden": HIDDEN},
+        partial(reference.pooler, activation="relu"),
+    ),
+    "mean_pooling": Case(
+        MeanPooling, {}, {"hidden": HIDDEN, "padding_mask": PADDING_MASK}, reference.mean_pooling
+    ),
+    "next_sentence_head": Case(
+        NextSentenceHead, {}, {"pooled": HIDDEN[:, 0]}, reference.next_sentence_head
+    ),
+    "masked_lm_head": Case(
+        MaskedLMHead,
+        {"vocab_size": V},
+        {"hidden": HIDDEN, "mask_positions": MASK_POSITIONS, "token_table": TABLE},
+        reference.masked_lm_head,
+        ("token_table",),
+    ),
+}
