@@ -1,9 +1,22 @@
-"""Names for the two types that every layer's signature speaks of."""
+"""Names for what every layer's signature speaks of."""
 
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Tensor: TypeAlias = Any
 """A tensor of the active backend, or a `keras.KerasTensor` while a functional model is built."""
 
 Shape: TypeAlias = tuple[Any, ...]
 """The static shape of a tensor: integers, and `None` for an axis whose size varies."""
+
+
+class Position(Protocol):
+    """What attention asks of the layer that tells it the order of its tokens.
+
+    Positions are integers, (T,) or (B, T), NumPy arrays where they are known before the layer runs.
+    """
+
+    def rotate(self, heads: Tensor, positions: Tensor) -> Tensor:
+        """Return queries or keys (B, T, any number of heads, H) that know their positions."""
+
+    def bias(self, query_positions: Tensor, key_positions: Tensor) -> Tensor | None:
+        """Return what is added to the scores, (N or 1, T, S), or None."""
