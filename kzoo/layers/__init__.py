@@ -9,9 +9,17 @@ from kzoo.layers.heads.masked_lm import MaskedLMHead
 from kzoo.layers.heads.next_sentence import NextSentenceHead
 from kzoo.layers.heads.pooler import MeanPooling, Pooler
 from kzoo.layers.normalization import LayerNorm
-from kzoo.layers.positions.absolute import LearnedPositions, SinusoidalPositions
+from kzoo.layers.positions.absolute import (
+    LearnedPositions,
+    SinusoidalPositions,
+    SinusoidalPositions2D,
+)
+from kzoo.layers.positions.relative import AlibiBias, RelativeBias
+from kzoo.layers.positions.resize import resize_positions
+from kzoo.layers.positions.rotary import RotaryPositions
 
 __all__ = [
+    "AlibiBias",
     "BertEmbedding",
     "FeedForward",
     "LayerNorm",
@@ -21,8 +29,12 @@ __all__ = [
     "MultiHeadAttention",
     "NextSentenceHead",
     "Pooler",
+    "RelativeBias",
+    "RotaryPositions",
     "SinusoidalPositions",
+    "SinusoidalPositions2D",
     "TokenEmbedding",
     "TransformerBlock",
+    "resize_positions",
     "static_graph",
 ]

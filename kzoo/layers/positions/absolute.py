@@ -1,11 +1,13 @@
 """Absolute positions: one vector for each place in the sequence."""
 
+from functools import lru_cache
 from typing import Any
 
 import keras
 import numpy as np
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.layers.positions.static import executor, first_positions
 from kzoo.layers.types import Shape, Tensor
 
 
@@ -54,15 +56,81 @@ class SinusoidalPositions(keras.layers.Layer):
     def call(self, hidden: Tensor) -> Tensor:
         """Return the table; see the class."""
         length, hidden_dim = keras.ops.shape(hidden)[1], hidden.shape[-1]
-        frequencies = self.max_wavelength ** -(np.arange(0, hidden_dim, 2) / hidden_dim)
-        times = keras.ops.cast(keras.ops.arange(length), "float32")  # (T,)
-        angles = keras.ops.outer(times, frequencies.astype("float32"))  # (T, D / 2)
-        pairs = keras.ops.stack([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)
-        return keras.ops.cast(keras.ops.reshape(pairs, (-1, hidden_dim)), self.compute_dtype)
+        if isinstance(length, int):
+            table = _known_table(length, hidden_dim, self.max_wavelength)
+        else:
+            table = sinusoidal_table(first_positions(length), hidden_dim, self.max_wavelength)
+        return keras.ops.cast(table, self.compute_dtype)
 
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return (T, D)."""
         return hidden_shape[1:]
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SinusoidalPositions2D(keras.layers.Layer):
+    """Fixed positions of the patches of an image: half of the width tells the column, half the row.
+
+    Patches come row by row. With s(t) the D / 4 sines sin(t / w^(4i/D)) and c(t) the cosines, the
+    patch in row y and column x has [s(x), c(x), s(y), c(y)].
+
+    Args:
+        height: Rows of patches.
+        width: Columns of patches.
+        max_wavelength: The base of the wavelengths, w.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        hidden: (B, height * width, D), D a multiple of 4. Only its shape matters.
+
+    Call returns:
+        The table to add to it, (height * width, D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import SinusoidalPositions2D
+        >>> patches = np.ones((2, 6, 8), "float32")
+        >>> tuple(SinusoidalPositions2D(height=2, width=3)(patches).shape)
+        (6, 8)
+
+    References:
+        He et al., Masked Autoencoders Are Scalable Vision Learners, 2021, section 3.
+        https://arxiv.org/abs/2111.06377
+        Chen et al., An Empirical Study of Training Self-Supervised Vision Transformers, 2021,
+        section 4. https://arxiv.org/abs/2104.02057
+    """
+
+    def __init__(
+        self, height: int, width: int, max_wavelength: float = 10000.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        check_positive_integers(height=height, width=width)
+        check_positive_numbers(max_wavelength=max_wavelength)
+        self.height = height
+        self.width = width
+        self.max_wavelength = max_wavelength
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def call(self, hidden: Tensor) -> Tensor:
+        """Return the table; see the class."""
+        _, hidden_dim = self.compute_output_shape(hidden.shape)
+        table = _known_grid(self.height, self.width, hidden_dim, self.max_wavelength)
+        return keras.ops.cast(table, self.compute_dtype)
+
+    def compute_output_shape(self, hidden_shape: Shape) -> Shape:
+        """Return (height * width, D)."""
+        length, hidden_dim = hidden_shape[1:]
+        if isinstance(length, int) and length != self.height * self.width:
+            raise ValueError(
+                f"`hidden` must have `height` * `width` = {self.height * self.width} patches. "
+                f"Received: hidden.shape={tuple(hidden_shape)}"
+            )
+        if hidden_dim is None or hidden_dim % 4:
+            raise ValueError(
+                "The width of `hidden` must be a multiple of 4. "
+                f"Received: hidden.shape={tuple(hidden_shape)}"
+            )
+        return self.height * self.width, hidden_dim
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -126,3 +194,42 @@ class LearnedPositions(keras.layers.Layer):
                 f"The sequence must have at most `max_length`={self.max_length} tokens. "
                 f"Received: length={length}"
             )
+
+
+def sinusoidal_table(positions: Tensor, hidden_dim: int, max_wavelength: float) -> Tensor:
+    """Return the sines and cosines of positions, in turn.
+
+    Args:
+        positions: (T,), a NumPy array or a tensor.
+        hidden_dim: Width of the table, D; even.
+        max_wavelength: The base of the wavelengths.
+
+    Returns:
+        (T, D), of the kind that the positions are.
+    """
+    ops = executor(positions)
+    frequencies = max_wavelength ** -(np.arange(0, hidden_dim, 2) / hidden_dim)
+    if ops is keras.ops:
+        positions, frequencies = (ops.cast(x, "float32") for x in (positions, frequencies))
+    angles = ops.outer(positions, frequencies)  # (T, D / 2)
+    pairs = ops.stack([ops.sin(angles), ops.cos(angles)], axis=-1)
+    return ops.reshape(pairs, (-1, hidden_dim))
+
+
+@lru_cache(maxsize=16)
+def _known_table(length: int, hidden_dim: int, max_wavelength: float) -> Tensor:
+    """Return the table of a length that is known, computed once."""
+    table = sinusoidal_table(np.arange(length), hidden_dim, max_wavelength)
+    return table.astype("float32")
+
+
+@lru_cache(maxsize=16)
+def _known_grid(height: int, width: int, hidden_dim: int, max_wavelength: float) -> Tensor:
+    """Return the table of a grid of patches, computed once."""
+    rows, columns = np.indices((height, width)).reshape(2, -1)
+    tables = (
+        sinusoidal_table(places, hidden_dim // 2, max_wavelength) for places in (columns, rows)
+    )
+    # From sine and cosine in turn to all sines, then all cosines.
+    halves = [np.concatenate([table[:, 0::2], table[:, 1::2]], axis=1) for table in tables]
+    return np.concatenate(halves, axis=1).astype("float32")

@@ -1,12 +1,71 @@
 """Cases of positions."""
 
 from functools import partial
+from typing import Any
 
-from kzoo.layers import LearnedPositions, SinusoidalPositions
-from tests.kzoo.layers.cases.case import HIDDEN, Case, T
+import numpy as np
+
+from kzoo.layers import (
+    AlibiBias,
+    LearnedPositions,
+    RelativeBias,
+    RotaryPositions,
+    SinusoidalPositions,
+    SinusoidalPositions2D,
+)
+from tests.kzoo.layers.cases.case import HIDDEN, B, Case, T, random
 from tests.reference import positions as reference
 
+N, H = 2, 12
+HEADS = random.normal(size=(B, T, N, H)).astype("float32")
+PATCHES = random.normal(size=(B, 6, 12)).astype("float32")
+# Places of packed sequences, and of one that goes on after 40 tokens.
+POSITIONS = np.array([[0, 1, 2, 0, 1], [40, 41, 42, 43, 44]], "int32")
+KEYS = np.array([0, 3, 9, 20, 39, 41, 44], "int32")
+# Every blend has dimensions on both sides of it and inside.
+YARN = {"type": "yarn", "factor": 4.0, "original_max_length": 32, "beta_fast": 4.0}
+LLAMA3 = {
+    "type": "llama3",
+    "factor": 8.0,
+    "original_max_length": 64,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+DYNAMIC = {"type": "dynamic", "factor": 2.0, "original_max_length": 16}
+
+
+def rotary(inputs: dict[str, Any], **arguments: Any) -> Case:
+    oracle = partial(reference.rotary_positions, **arguments)
+    return Case(RotaryPositions, arguments, {"heads": HEADS, **inputs}, oracle)
+
+
 CASES = {
+    "rotary": rotary({}, rope_theta=100.0, rotary_dim=8, scaling=YARN),
+    "rotary_positions": rotary({"positions": POSITIONS}, scaling=DYNAMIC),
+    "alibi_bias": Case(
+        AlibiBias,
+        {"num_heads": 3},
+        {"query_positions": POSITIONS, "key_positions": KEYS},
+        partial(reference.alibi_bias, num_heads=3),
+    ),
+    "relative_bias": Case(
+        RelativeBias,
+        {"num_heads": 3, "num_buckets": 12, "max_distance": 30},
+        {"query_positions": POSITIONS, "key_positions": KEYS},
+        partial(reference.relative_bias, num_buckets=12, max_distance=30),
+    ),
+    "relative_bias_causal": Case(
+        RelativeBias,
+        {"num_heads": 2, "num_buckets": 8, "max_distance": 20, "bidirectional": False},
+        {"query_positions": KEYS},
+        partial(reference.relative_bias, num_buckets=8, max_distance=20, bidirectional=False),
+    ),
+    "sinusoidal_positions_2d": Case(
+        SinusoidalPositions2D,
+        {"height": 2, "width": 3, "max_wavelength": 500.0},
+        {"hidden": PATCHES},
+        partial(reference.sinusoidal_positions_2d, height=2, width=3, max_wavelength=500.0),
+    ),
     "sinusoidal_positions": Case(
         SinusoidalPositions, {}, {"hidden": HIDDEN}, reference.sinusoidal_positions
     ),
