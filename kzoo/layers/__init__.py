@@ -8,6 +8,11 @@ from kzoo.layers.feed_forward import FeedForward
 from kzoo.layers.heads.masked_lm import MaskedLMHead
 from kzoo.layers.heads.next_sentence import NextSentenceHead
 from kzoo.layers.heads.pooler import MeanPooling, Pooler
+from kzoo.layers.heads.replaced_token import ReplacedTokenHead
+from kzoo.layers.heads.sentence_order import SentenceOrderHead
+from kzoo.layers.heads.sequence_classification import SequenceClassificationHead
+from kzoo.layers.heads.span import SpanHead
+from kzoo.layers.heads.token_classification import TokenClassificationHead
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.positions.absolute import (
     LearnedPositions,
@@ -30,9 +35,14 @@ __all__ = [
     "NextSentenceHead",
     "Pooler",
     "RelativeBias",
+    "ReplacedTokenHead",
     "RotaryPositions",
+    "SentenceOrderHead",
+    "SequenceClassificationHead",
     "SinusoidalPositions",
     "SinusoidalPositions2D",
+    "SpanHead",
+    "TokenClassificationHead",
     "TokenEmbedding",
     "TransformerBlock",
     "resize_positions",

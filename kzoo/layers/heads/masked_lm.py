@@ -13,30 +13,32 @@ from kzoo.layers.types import Shape, Tensor
 
 @keras.saving.register_keras_serializable("kzoo")
 class MaskedLMHead(keras.layers.Layer):
-    """Scores every token of the vocabulary at the masked positions, and only there.
+    """Scores every token of the vocabulary, at the masked positions or everywhere.
 
-    logits = norm(activation(W h + b)) E^T + c, with E the token table of the embedding. Sub-layers:
-    `dense` and `norm`; weight: `bias` (V,).
+    logits = norm(activation(W h + b)) E^T + c, with E a table with a row for each token.
+    Sub-layers: `dense` and `norm`; weights: `bias` (V,) and, in a free head, `kernel`, E^T.
 
-    The head owns no copy of the table: it arrives at every call, so there is nothing to keep in
-    step and gradients reach the one table from both sides. A model ties it by passing
-    `embedding.token_table` where it makes its graph; a model whose `from_config` makes that graph
-    anew is tied after loading too.
+    A tied head takes E, the token table of the embedding, at every call, and owns no copy of it:
+    there is nothing to keep in step, and gradients reach the one table from both sides. A model
+    ties it by passing `embedding.token_table` where it makes its graph; a model whose `from_config`
+    makes that graph anew is tied after loading too. A free head is called without a table.
 
     Args:
         vocab_size: Number of tokens, V.
+        hidden_dim: Width of the vectors that are compared with the rows of E, where the embedding
+            is narrower than the hidden states. None keeps the width of the hidden states.
         activation: `gelu` (exact), `gelu_tanh`, `relu`, `silu` or `tanh`.
         norm_epsilon: Added to the variance in the normalisation.
-        init_std: Standard deviation of the initial kernel.
+        init_std: Standard deviation of the initial kernels.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
         hidden: (B, T, D).
-        mask_positions: Integers (B, P): the positions to predict, in [0, T).
-        token_table: (V, D), a tensor or a variable.
+        mask_positions: Integers (B, P): the positions to predict, in [0, T). None predicts all.
+        token_table: (V, hidden_dim), a tensor or a variable. None makes a free head.
 
     Call returns:
-        Logits (B, P, V).
+        Logits (B, P, V), or (B, T, V) everywhere.
 
     Example:
         >>> import numpy as np
@@ -57,6 +59,7 @@ class MaskedLMHead(keras.layers.Layer):
     def __init__(
         self,
         vocab_size: int,
+        hidden_dim: int | None = None,
         activation: str = "gelu",
         norm_epsilon: float = 1e-12,
         init_std: float = 0.02,
@@ -64,9 +67,12 @@ class MaskedLMHead(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_positive_integers(vocab_size=vocab_size)
+        if hidden_dim is not None:
+            check_positive_integers(hidden_dim=hidden_dim)
         check_activation(activation)
         check_positive_numbers(norm_epsilon=norm_epsilon, init_std=init_std)
         self.vocab_size = vocab_size
+        self.hidden_dim = hidden_dim
         self.activation = activation
         self.norm_epsilon = norm_epsilon
         self.init_std = init_std
@@ -74,33 +80,68 @@ class MaskedLMHead(keras.layers.Layer):
         self.norm = LayerNorm(norm_epsilon, name="norm", dtype=self.dtype_policy)
 
     def build(
-        self, hidden_shape: Shape, mask_positions_shape: Shape, token_table_shape: Shape
+        self,
+        hidden_shape: Shape,
+        mask_positions_shape: Shape | None = None,
+        token_table_shape: Shape | None = None,
     ) -> None:
-        """Create the map, the normalisation and the bias."""
-        if tuple(token_table_shape) != (self.vocab_size, hidden_shape[-1]):
-            raise ValueError(
-                f"`token_table` must have shape (vocab_size, D) = "
-                f"({self.vocab_size}, {hidden_shape[-1]}). "
-                f"Received: token_table.shape={tuple(token_table_shape)}"
-            )
-        gathered_shape = (*mask_positions_shape, hidden_shape[-1])
-        self.dense = projection(hidden_shape[-1], self.dtype_policy, self.init_std, name="dense")
-        self.dense.build(gathered_shape)
-        self.norm.build(gathered_shape)
+        """Create the map, the normalisation, the bias and, without a table, the kernel."""
+        width = self.hidden_dim or hidden_shape[-1]
+        if token_table_shape is not None:
+            self._check_table(token_table_shape, width)
+        self.dense = projection(width, self.dtype_policy, self.init_std, name="dense")
+        self.dense.build(hidden_shape)
+        self.norm.build((*hidden_shape[:-1], width))
         self.bias = self.add_weight(shape=(self.vocab_size,), initializer="zeros", name="bias")
+        self.kernel = None
+        if token_table_shape is None:
+            self.kernel = self.add_weight(
+                shape=(width, self.vocab_size),
+                initializer=keras.initializers.TruncatedNormal(stddev=self.init_std),
+                name="kernel",
+            )
 
-    def call(self, hidden: Tensor, mask_positions: Tensor, token_table: Tensor) -> Tensor:
+    def call(
+        self,
+        hidden: Tensor,
+        mask_positions: Tensor | None = None,
+        token_table: Tensor | None = None,
+    ) -> Tensor:
         """Score; see the class."""
-        masked = gather_positions(hidden, mask_positions)
-        masked = self.norm(activate(self.dense(masked), self.activation))
-        table = keras.ops.cast(token_table, masked.dtype)
-        return keras.ops.matmul(masked, keras.ops.transpose(table)) + self.bias
+        if mask_positions is not None:
+            hidden = gather_positions(hidden, mask_positions)
+        hidden = self.norm(activate(self.dense(hidden), self.activation))
+        return keras.ops.matmul(hidden, self._kernel(token_table, hidden.dtype)) + self.bias
 
     def compute_output_shape(
-        self, hidden_shape: Shape, mask_positions_shape: Shape, token_table_shape: Shape
+        self,
+        hidden_shape: Shape,
+        mask_positions_shape: Shape | None = None,
+        token_table_shape: Shape | None = None,
     ) -> Shape:
-        """Return (B, P, V)."""
-        return (*mask_positions_shape, self.vocab_size)
+        """Return (B, P, V) or (B, T, V)."""
+        return (*(mask_positions_shape or hidden_shape[:2]), self.vocab_size)
+
+    def _kernel(self, token_table: Tensor | None, dtype: str) -> Tensor:
+        """Return E^T: the head's own, or that of the table."""
+        if (token_table is None) != (self.kernel is not None):
+            built = "with" if self.kernel is None else "without"
+            raise ValueError(
+                f"`token_table` must be given at every call or at none: the head was built {built} "
+                f"it. Received: token_table={None if token_table is None else 'a table'}"
+            )
+        if token_table is None:
+            return self.kernel
+        self._check_table(token_table.shape, self.dense.units)
+        return keras.ops.transpose(keras.ops.cast(token_table, dtype))
+
+    def _check_table(self, shape: Shape, width: int) -> None:
+        """Require a table with a row for each token, as wide as what it is compared with."""
+        if tuple(shape) != (self.vocab_size, width):
+            raise ValueError(
+                f"`token_table` must have shape (vocab_size, hidden_dim) = "
+                f"({self.vocab_size}, {width}). Received: token_table.shape={tuple(shape)}"
+            )
 
 
 def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
@@ -112,7 +153,15 @@ def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
 
     Returns:
         (B, P, D).
+
+    Raises:
+        ValueError: If the positions have another rank.
     """
+    if len(positions.shape) != 2:
+        raise ValueError(
+            "`mask_positions` must have shape (B, P). "
+            f"Received: mask_positions.shape={tuple(positions.shape)}"
+        )
     batch_size, length, hidden_dim = keras.ops.shape(hidden)
     starts = keras.ops.cast(keras.ops.arange(batch_size) * length, positions.dtype)
     flat = keras.ops.reshape(hidden, (-1, hidden_dim))

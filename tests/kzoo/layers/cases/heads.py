@@ -2,7 +2,17 @@
 
 from functools import partial
 
-from kzoo.layers import MaskedLMHead, MeanPooling, NextSentenceHead, Pooler
+from kzoo.layers import (
+    MaskedLMHead,
+    MeanPooling,
+    NextSentenceHead,
+    Pooler,
+    ReplacedTokenHead,
+    SentenceOrderHead,
+    SequenceClassificationHead,
+    SpanHead,
+    TokenClassificationHead,
+)
 from tests.kzoo.layers.cases.case import HIDDEN, MASK_POSITIONS, PADDING_MASK, TABLE, Case, V
 from tests.reference import heads as reference
 
@@ -26,5 +36,32 @@ CASES = {
         {"hidden": HIDDEN, "mask_positions": MASK_POSITIONS, "token_table": TABLE},
         reference.masked_lm_head,
         ("token_table",),
+    ),
+    "masked_lm_head_free": Case(
+        MaskedLMHead,
+        {"vocab_size": V, "hidden_dim": 6, "activation": "relu"},
+        {"hidden": HIDDEN},
+        partial(reference.masked_lm_head, activation="relu"),
+    ),
+    "sentence_order_head": Case(
+        SentenceOrderHead, {}, {"pooled": HIDDEN[:, 0]}, reference.sentence_order_head
+    ),
+    "replaced_token_head": Case(
+        ReplacedTokenHead, {}, {"hidden": HIDDEN}, reference.replaced_token_head
+    ),
+    "sequence_classification_head": Case(
+        SequenceClassificationHead,
+        {"num_classes": 4},
+        {"pooled": HIDDEN[:, 0]},
+        reference.sequence_classification_head,
+    ),
+    "token_classification_head": Case(
+        TokenClassificationHead,
+        {"num_classes": 4},
+        {"hidden": HIDDEN},
+        reference.token_classification_head,
+    ),
+    "span_head": Case(
+        SpanHead, {}, {"hidden": HIDDEN, "padding_mask": PADDING_MASK}, reference.span_head
     ),
 }

@@ -81,8 +81,53 @@ def test_gather_positions():
     np.testing.assert_array_equal(gathered, [hidden[0, [2, 0]], hidden[1, [1, 1]]])
 
 
+def test_the_four_ways_to_call_it_agree():
+    """Tied or free, at positions or everywhere: one function of the same numbers."""
+    random = np.random.default_rng(0)
+    hidden = random.normal(size=(2, 3, D)).astype("float32")
+    table = random.normal(size=(V, D)).astype("float32")
+    tied, free = MaskedLMHead(V), MaskedLMHead(V)
+    everywhere = tied(hidden, token_table=table)
+    free(hidden)
+    free.dense.set_weights(tied.dense.get_weights())
+    free.kernel.assign(table.T)
+    np.testing.assert_allclose(to_numpy(free(hidden)), to_numpy(everywhere), atol=1e-6)
+    positions = BATCH["mask_positions"]
+    expected = to_numpy(everywhere)[np.arange(2)[:, None], positions]
+    np.testing.assert_allclose(to_numpy(tied(hidden, positions, table)), expected, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(free(hidden, positions)), expected, atol=1e-6)
+
+
+def test_a_narrower_embedding():
+    """ALBERT's hidden states are wider than its token table."""
+    hidden, table = np.ones((2, 3, 6), "float32"), np.ones((V, D), "float32")
+    head = MaskedLMHead(V, hidden_dim=D)
+    assert tuple(head(hidden, token_table=table).shape) == (2, 3, V)
+    assert tuple(head.dense.kernel.shape) == (6, D)
+    assert head.compute_output_shape((2, 3, 6)) == (2, 3, V)
+
+
 def test_a_table_of_another_shape_is_refused():
     hidden = np.ones((2, 3, D), "float32")
-    message = r"`token_table` must have shape \(vocab_size, D\) = \(11, 4\). Received: .*\(11, 5\)"
+    message = r"`token_table` must have shape \(vocab_size, hidden_dim\) = \(11, 4\). Received: "
+    head = MaskedLMHead(V)
+    for _ in ("while it is built", "later"):
+        with pytest.raises(ValueError, match=message + r"token_table.shape=\(11, 5\)"):
+            head(hidden, BATCH["mask_positions"], np.ones((V, 5), "float32"))
+        head(hidden, BATCH["mask_positions"], np.ones((V, D), "float32"))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_is_tied_or_free_for_good(tied):
+    hidden, table = np.ones((2, 3, D), "float32"), np.ones((V, D), "float32")
+    head = MaskedLMHead(V)
+    head(hidden, token_table=table if tied else None)
+    message = f"was built {'with' if tied else 'without'} it. Received: token_table="
+    with pytest.raises(ValueError, match=message + ("None" if tied else "a table")):
+        head(hidden, token_table=None if tied else table)
+
+
+def test_positions_of_another_rank_are_refused():
+    message = r"`mask_positions` must have shape \(B, P\). Received: mask_positions.shape=\(2,\)"
     with pytest.raises(ValueError, match=message):
-        MaskedLMHead(V)(hidden, BATCH["mask_positions"], np.ones((V, 5), "float32"))
+        MaskedLMHead(V)(np.ones((2, 3, D), "float32"), np.array([1, 2], "int32"))

@@ -1,0 +1,77 @@
+"""The head that finds a span."""
+
+from typing import Any
+
+import keras
+
+from kzoo.layers.arguments import check_positive_numbers, check_rates
+from kzoo.layers.attention.masks import MASK_BIAS
+from kzoo.layers.projection import projection
+from kzoo.layers.types import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SpanHead(keras.layers.Layer):
+    """Scores every position as the start and as the end of a span. Sub-layer: `dense`.
+
+    logits = W dropout(h) + b. Where a padding mask is given, the logits of padding are `MASK_BIAS`
+    (-100) whatever is computed there, so that a softmax over the positions gives it nothing.
+
+    Args:
+        dropout: Dropout rate of the hidden states.
+        init_std: Standard deviation of the initial kernel.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        hidden: (B, T, D).
+        padding_mask: Boolean or integer (B, T), True for real positions. None for no padding.
+        training: Whether dropout is active.
+
+    Call returns:
+        Logits (B, T, 2): of the start and of the end.
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import SpanHead
+        >>> tuple(SpanHead()(np.ones((2, 5, 8), "float32")).shape)
+        (2, 5, 2)
+
+    References:
+        Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2018, section 4.2.
+        https://arxiv.org/abs/1810.04805
+    """
+
+    def __init__(self, dropout: float = 0.0, init_std: float = 0.02, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_rates(dropout=dropout)
+        check_positive_numbers(init_std=init_std)
+        self.dropout = dropout
+        self.init_std = init_std
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, hidden_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
+        """Create the map."""
+        self.dense = projection(2, self.dtype_policy, self.init_std, name="dense")
+        self.dense.build(hidden_shape)
+
+    def call(
+        self, hidden: Tensor, padding_mask: Tensor | None = None, training: bool = False
+    ) -> Tensor:
+        """Score; see the class."""
+        logits = self.dense(self.hidden_dropout(hidden, training=training))
+        if padding_mask is None:
+            return logits
+        if len(padding_mask.shape) != 2:
+            raise ValueError(
+                "`padding_mask` must have shape (B, T). "
+                f"Received: padding_mask.shape={tuple(padding_mask.shape)}"
+            )
+        mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, logits.dtype), -1)  # (B, T, 1)
+        return logits * mask + (1.0 - mask) * MASK_BIAS
+
+    def compute_output_shape(
+        self, hidden_shape: Shape, padding_mask_shape: Shape | None = None
+    ) -> Shape:
+        """Return (B, T, 2)."""
+        return (*hidden_shape[:2], 2)

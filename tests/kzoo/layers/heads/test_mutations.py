@@ -1,0 +1,66 @@
+"""The comparison with the oracles can fail: a head with any of these mistakes is caught."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tests.checks import check_oracle, randomize
+from tests.kzoo.layers.cases import heads
+from tests.reference import heads as reference
+
+MISTAKES = {
+    "approximate_gelu": (
+        "masked_lm_head",
+        partial(reference.masked_lm_head, activation="gelu_tanh"),
+    ),
+    "next_position": (
+        "masked_lm_head",
+        lambda weights, mask_positions, **inputs: reference.masked_lm_head(
+            weights, mask_positions=(mask_positions + 1) % 5, **inputs
+        ),
+    ),
+    "no_output_bias": (
+        "masked_lm_head_free",
+        lambda weights, **inputs: reference.masked_lm_head(
+            {**weights, "bias": 0.0}, activation="relu", **inputs
+        ),
+    ),
+    "swapped_orders": (
+        "sentence_order_head",
+        lambda *inputs, **named: reference.sentence_order_head(*inputs, **named)[:, ::-1],
+    ),
+    "another_activation": (
+        "replaced_token_head",
+        partial(reference.replaced_token_head, activation="relu"),
+    ),
+    "neighbouring_tokens": (
+        "token_classification_head",
+        lambda weights, hidden: reference.token_classification_head(weights, np.roll(hidden, 1, 1)),
+    ),
+    "neighbouring_rows": (
+        "sequence_classification_head",
+        lambda weights, pooled: reference.sequence_classification_head(weights, pooled[::-1]),
+    ),
+    "end_before_start": (
+        "span_head",
+        lambda *inputs, **named: reference.span_head(*inputs, **named)[..., ::-1],
+    ),
+    "padding_kept": (
+        "span_head",
+        lambda weights, hidden, padding_mask: reference.span_head(weights, hidden),
+    ),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_caught(mistake):
+    name, broken = MISTAKES[mistake]
+    case = heads.CASES[name]
+    layer = case.layer(**case.arguments)
+    layer(**case.inputs)
+    randomize(layer)
+    check_oracle(layer, case.inputs, case.oracle)
+    with pytest.raises(AssertionError, match="largest error"):
+        check_oracle(layer, case.inputs, broken)
