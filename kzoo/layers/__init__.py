@@ -1,10 +1,10 @@
 """The parts transformers are made of, for TensorFlow, JAX and PyTorch."""
 
-from kzoo.layers.attention.functional import static_graph
 from kzoo.layers.attention.multi_head import MultiHeadAttention
 from kzoo.layers.block import TransformerBlock
 from kzoo.layers.embedding import BertEmbedding, TokenEmbedding
-from kzoo.layers.feed_forward import FeedForward
+from kzoo.layers.feed_forward import FeedForward, GatedFeedForward
+from kzoo.layers.graph import static_graph
 from kzoo.layers.heads.masked_lm import MaskedLMHead
 from kzoo.layers.heads.next_sentence import NextSentenceHead
 from kzoo.layers.heads.pooler import MeanPooling, Pooler
@@ -13,7 +13,7 @@ from kzoo.layers.heads.sentence_order import SentenceOrderHead
 from kzoo.layers.heads.sequence_classification import SequenceClassificationHead
 from kzoo.layers.heads.span import SpanHead
 from kzoo.layers.heads.token_classification import TokenClassificationHead
-from kzoo.layers.normalization import LayerNorm
+from kzoo.layers.normalization import LayerNorm, NoNorm, RMSNorm
 from kzoo.layers.positions.absolute import (
     LearnedPositions,
     SinusoidalPositions,
@@ -22,18 +22,23 @@ from kzoo.layers.positions.absolute import (
 from kzoo.layers.positions.relative import AlibiBias, RelativeBias
 from kzoo.layers.positions.resize import resize_positions
 from kzoo.layers.positions.rotary import RotaryPositions
+from kzoo.layers.residual import LayerScale, StochasticDepth
 
 __all__ = [
     "AlibiBias",
     "BertEmbedding",
     "FeedForward",
+    "GatedFeedForward",
     "LayerNorm",
+    "LayerScale",
     "LearnedPositions",
     "MaskedLMHead",
     "MeanPooling",
     "MultiHeadAttention",
     "NextSentenceHead",
+    "NoNorm",
     "Pooler",
+    "RMSNorm",
     "RelativeBias",
     "ReplacedTokenHead",
     "RotaryPositions",
@@ -42,6 +47,7 @@ __all__ = [
     "SinusoidalPositions",
     "SinusoidalPositions2D",
     "SpanHead",
+    "StochasticDepth",
     "TokenClassificationHead",
     "TokenEmbedding",
     "TransformerBlock",

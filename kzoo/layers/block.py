@@ -1,33 +1,103 @@
 """The transformer block."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
-from kzoo.layers.arguments import check_positive_numbers, check_rates
-from kzoo.layers.attention.multi_head import MultiHeadAttention
-from kzoo.layers.feed_forward import FeedForward
-from kzoo.layers.normalization import LayerNorm
+from kzoo.layers.arguments import check_choice, check_positive_numbers, check_rates
+from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
+from kzoo.layers.normalization import NORMS
+from kzoo.layers.residual import LayerScale, StochasticDepth
 from kzoo.layers.types import Shape, Tensor
+
+Branch = Callable[[Tensor], Tensor]
+
+
+def post_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
+    """Normalise each sum.
+
+    Args:
+        hidden: (B, T, D).
+        attend: The attention.
+        feed: The feed-forward network.
+        norms: Two normalisations.
+
+    Returns:
+        (B, T, D).
+    """
+    hidden = norms[0](hidden + attend(hidden))
+    return norms[1](hidden + feed(hidden))
+
+
+def pre_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
+    """Normalise what enters each branch.
+
+    Args:
+        hidden: (B, T, D).
+        attend: The attention.
+        feed: The feed-forward network.
+        norms: Two normalisations.
+
+    Returns:
+        (B, T, D).
+    """
+    hidden = hidden + attend(norms[0](hidden))
+    return hidden + feed(norms[1](hidden))
+
+
+def parallel_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
+    """Give both branches the same input, normalised once.
+
+    Args:
+        hidden: (B, T, D).
+        attend: The attention.
+        feed: The feed-forward network.
+        norms: One normalisation.
+
+    Returns:
+        (B, T, D).
+    """
+    normed = norms[0](hidden)
+    return hidden + attend(normed) + feed(normed)
+
+
+RESIDUALS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
+    "post": (post_residual, ("attention_norm", "feed_forward_norm")),
+    "pre": (pre_residual, ("attention_norm", "feed_forward_norm")),
+    "sandwich": (pre_residual, ("attention_norm", "feed_forward_norm")),
+    "parallel": (parallel_residual, ("input_norm",)),
+}
+"""How each residual joins the branches, and the normalisations it asks for."""
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class TransformerBlock(keras.layers.Layer):
-    """Self-attention and a feed-forward network, each with a residual and a normalisation.
+    """Attention and a feed-forward network, each a branch that is added to a residual.
 
-    `norm_first=False`, as in BERT: x = norm(x + f(x)). `norm_first=True`, as in GPT-2:
-    x = x + f(norm(x)). Sub-layers: `attention`, `attention_norm`, `feed_forward` and
-    `feed_forward_norm`.
+    With a the attention and f the feed-forward network:
+
+    * `post`: x = norm(x + a(x)), x = norm(x + f(x)), as in BERT;
+    * `pre`: x = x + a(norm(x)), x = x + f(norm(x)), as in GPT-2;
+    * `sandwich`: x = x + norm(a(norm(x))), x = x + norm(f(norm(x))), as in Gemma 2;
+    * `parallel`: x = x + a(norm(x)) + f(norm(x)), with one normalisation, as in GPT-J.
+
+    What a branch adds passes through dropout, LayerScale and stochastic depth where these are
+    asked for. The normalisations are called `attention_norm` and `feed_forward_norm`, in a sandwich
+    also `attention_out_norm` and `feed_forward_out_norm`, in parallel only `input_norm`; the
+    factors of LayerScale `attention_scale` and `feed_forward_scale`.
 
     Args:
-        num_heads: Number of attention heads, N; divides the width of the hidden states.
-        mlp_dim: Width of the feed-forward network, F.
-        activation: Of the feed-forward network; see `FeedForward`.
-        dropout: Dropout rate of what is added to each residual.
-        attention_dropout: Dropout rate of the attention weights.
+        attention: The attention, a new layer such as `MultiHeadAttention`. The weights of both
+            parts are found under their own names: give them the names of these arguments.
+        feed_forward: The feed-forward network, a new layer such as `FeedForward`.
+        residual: `post`, `pre`, `sandwich` or `parallel`.
+        norm: `layer_norm`, `rms_norm` or `no_norm`.
         norm_epsilon: Added to the variance in the normalisations.
-        norm_first: Whether to normalise the input of each sub-layer instead of the sum.
-        init_std: Standard deviation of the initial kernels.
+        dropout: Dropout rate of what is added to each residual.
+        layer_scale: What the factors of each branch's `LayerScale` start at. None has no such
+            factors.
+        stochastic_depth: Share of the samples whose branch is dropped in training.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
@@ -40,68 +110,77 @@ class TransformerBlock(keras.layers.Layer):
 
     Example:
         >>> import numpy as np
-        >>> from kzoo.layers import TransformerBlock
-        >>> block = TransformerBlock(num_heads=2, mlp_dim=16)
+        >>> from kzoo.layers import FeedForward, MultiHeadAttention, TransformerBlock
+        >>> block = TransformerBlock(
+        ...     MultiHeadAttention(num_heads=2, name="attention"),
+        ...     FeedForward(mlp_dim=16, name="feed_forward"),
+        ...     residual="pre",
+        ... )
         >>> tuple(block(np.ones((2, 5, 8), "float32")).shape)
         (2, 5, 8)
 
     References:
-        Vaswani et al., Attention Is All You Need, 2017, section 3.1.
+        Vaswani et al., Attention Is All You Need, 2017, section 3.1 (`post`).
         https://arxiv.org/abs/1706.03762
-        Xiong et al., On Layer Normalization in the Transformer Architecture, 2020, table 1.
-        https://arxiv.org/abs/2002.04745
+        Xiong et al., On Layer Normalization in the Transformer Architecture, 2020, table 1
+        (`pre`). https://arxiv.org/abs/2002.04745
+        Ding et al., CogView, 2021, section 2.4 (`sandwich`). https://arxiv.org/abs/2105.13290
+        Chowdhery et al., PaLM, 2022, section 2 (`parallel`). https://arxiv.org/abs/2204.02311
     """
 
     def __init__(
         self,
-        num_heads: int,
-        mlp_dim: int,
-        activation: str = "gelu",
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
+        attention: keras.layers.Layer,
+        feed_forward: keras.layers.Layer,
+        residual: str = "post",
+        norm: str = "layer_norm",
         norm_epsilon: float = 1e-12,
-        norm_first: bool = False,
-        init_std: float = 0.02,
+        dropout: float = 0.0,
+        layer_scale: float | None = None,
+        stochastic_depth: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_rates(dropout=dropout, attention_dropout=attention_dropout)
+        check_layers(self, attention=attention, feed_forward=feed_forward)
+        check_choice(RESIDUALS, residual=residual)
+        check_choice(NORMS, norm=norm)
         check_positive_numbers(norm_epsilon=norm_epsilon)
-        self.num_heads = num_heads
-        self.mlp_dim = mlp_dim
-        self.activation = activation
-        self.dropout = dropout
-        self.attention_dropout = attention_dropout
+        check_rates(dropout=dropout, stochastic_depth=stochastic_depth)
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.residual = residual
+        self.norm = norm
         self.norm_epsilon = norm_epsilon
-        self.norm_first = norm_first
-        self.init_std = init_std
+        self.dropout = dropout
+        self.layer_scale = layer_scale
+        self.stochastic_depth = stochastic_depth
         self.input_spec = keras.layers.InputSpec(ndim=3)
         policy = {"dtype": self.dtype_policy}
-        self.attention = MultiHeadAttention(
-            num_heads, dropout=attention_dropout, init_std=init_std, name="attention", **policy
-        )
-        self.attention_norm = LayerNorm(norm_epsilon, name="attention_norm", **policy)
-        self.feed_forward = FeedForward(
-            mlp_dim, activation, dropout, init_std, name="feed_forward", **policy
-        )
-        self.feed_forward_norm = LayerNorm(norm_epsilon, name="feed_forward_norm", **policy)
-        self.hidden_dropout = keras.layers.Dropout(dropout, **policy)
+        self.norms = [
+            NORMS[norm](norm_epsilon, name=name, **policy) for name in RESIDUALS[residual][1]
+        ]
+        self.attention_ends = self._branch_ends("attention", **policy)
+        self.feed_forward_ends = self._branch_ends("feed_forward", **policy)
 
     def build(self, hidden_shape: Shape) -> None:
-        """Create the weights of the four sub-layers."""
-        self.attention.build(hidden_shape)
-        self.attention_norm.build(hidden_shape)
-        self.feed_forward.build(hidden_shape)
-        self.feed_forward_norm.build(hidden_shape)
+        """Create the weights of all parts."""
+        build_part("attention", self.attention, hidden_shape)
+        build_part("feed_forward", self.feed_forward, hidden_shape)
+        for part in (*self.norms, *self.attention_ends, *self.feed_forward_ends):
+            part.build(hidden_shape)
 
     def call(self, hidden: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         """Transform; see the class."""
-        if self.norm_first:
-            hidden = hidden + self._attend(self.attention_norm(hidden), mask, training)
-            normed = self.feed_forward_norm(hidden)
-            return hidden + self.feed_forward(normed, training=training)
-        hidden = self.attention_norm(hidden + self._attend(hidden, mask, training))
-        return self.feed_forward_norm(hidden + self.feed_forward(hidden, training=training))
+
+        def attend(hidden: Tensor) -> Tensor:
+            attended = self.attention(hidden, mask=mask, training=training)
+            return _apply(self.attention_ends, attended, training)
+
+        def feed(hidden: Tensor) -> Tensor:
+            fed = self.feed_forward(hidden, training=training)
+            return _apply(self.feed_forward_ends, fed, training)
+
+        return RESIDUALS[self.residual][0](hidden, attend, feed, self.norms)
 
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return the shape of the hidden states."""
@@ -110,7 +189,32 @@ class TransformerBlock(keras.layers.Layer):
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> None:
         """Attach no mask to the result: masks are passed, never implied."""
 
-    def _attend(self, hidden: Tensor, mask: Tensor | None, training: bool) -> Tensor:
-        """Attention with dropout on its result."""
-        attended = self.attention(hidden, mask=mask, training=training)
-        return self.hidden_dropout(attended, training=training)
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments, the parts among them serialized."""
+        return composed_config(self, super().get_config())
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "TransformerBlock":
+        """Build the block that `get_config` described, with new parts."""
+        return cls(**composed_arguments(config))
+
+    def _branch_ends(self, branch: str, **policy: Any) -> list[keras.layers.Layer]:
+        """Return what the result of a branch passes through before it is added."""
+        ends = []
+        if self.residual == "sandwich":
+            make_norm = NORMS[self.norm]
+            ends.append(make_norm(self.norm_epsilon, name=f"{branch}_out_norm", **policy))
+        if self.dropout:
+            ends.append(keras.layers.Dropout(self.dropout, **policy))
+        if self.layer_scale is not None:
+            ends.append(LayerScale(self.layer_scale, name=f"{branch}_scale", **policy))
+        if self.stochastic_depth:
+            ends.append(StochasticDepth(self.stochastic_depth, **policy))
+        return ends
+
+
+def _apply(layers: list[keras.layers.Layer], hidden: Tensor, training: bool) -> Tensor:
+    """Apply one layer after the other."""
+    for layer in layers:
+        hidden = layer(hidden, training=training)
+    return hidden

@@ -1,5 +1,6 @@
-"""Layer normalisation."""
+"""Normalisations of the last axis."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -38,6 +39,27 @@ def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> T
         # precision once they are quantized.
         normalized = centred * (keras.ops.rsqrt(variance + epsilon) * gamma) + beta
     return keras.ops.cast(normalized, inputs.dtype)
+
+
+def rms_norm(inputs: Tensor, gamma: Tensor, epsilon: float) -> Tensor:
+    """Divide by the root mean square of the last axis, then scale.
+
+    x / sqrt(mean(x^2) + epsilon) * gamma, computed in at least float32.
+
+    Args:
+        inputs: (..., D).
+        gamma: (D,).
+        epsilon: Added to the mean square.
+
+    Returns:
+        (..., D), in the dtype of the inputs.
+    """
+    precise = keras.backend.result_type(inputs.dtype, "float32")
+    x = keras.ops.cast(inputs, precise)
+    mean_square = keras.ops.mean(x * x, axis=-1, keepdims=True)
+    # In this order for the reason given in `layer_norm`.
+    scale = keras.ops.rsqrt(mean_square + epsilon) * keras.ops.cast(gamma, precise)
+    return keras.ops.cast(x * scale, inputs.dtype)
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -84,3 +106,105 @@ class LayerNorm(keras.layers.Layer):
     def compute_output_shape(self, inputs_shape: Shape) -> Shape:
         """Return the shape of the inputs."""
         return inputs_shape
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class RMSNorm(keras.layers.Layer):
+    """Division by the root mean square of the last axis, with a learned scale `gamma`.
+
+    y = x / sqrt(mean(x^2) + epsilon) * gamma: layer normalisation without its mean and its shift.
+
+    Args:
+        epsilon: Added to the mean square. Llama's is 1e-5 or 1e-6.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        inputs: (..., D).
+
+    Call returns:
+        (..., D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import RMSNorm
+        >>> tuple(RMSNorm()(np.ones((2, 5, 8), "float32")).shape)
+        (2, 5, 8)
+
+    References:
+        Zhang and Sennrich, Root Mean Square Layer Normalization, 2019, equation 4.
+        https://arxiv.org/abs/1910.07467
+    """
+
+    def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_positive_numbers(epsilon=epsilon)
+        self.epsilon = epsilon
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, inputs_shape: Shape) -> None:
+        """Create the scale."""
+        width = inputs_shape[-1:]
+        self.gamma = self.add_weight(shape=width, initializer="ones", autocast=False, name="gamma")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Normalise; see the class."""
+        return rms_norm(inputs, self.gamma, self.epsilon)
+
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
+        """Return the shape of the inputs."""
+        return inputs_shape
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class NoNorm(keras.layers.Layer):
+    """A learned scale `gamma` and shift `beta` in the place of a normalisation: x * gamma + beta.
+
+    Costs no pass over the channels, which is most of what a normalisation costs on a phone.
+
+    Args:
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        inputs: (..., D).
+
+    Call returns:
+        (..., D).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import NoNorm
+        >>> tuple(NoNorm()(np.ones((2, 5, 8), "float32")).shape)
+        (2, 5, 8)
+
+    References:
+        Sun et al., MobileBERT: a Compact Task-Agnostic BERT for Resource-Limited Devices, 2020,
+        section 3.3 and equation 2. https://arxiv.org/abs/2004.02984
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, inputs_shape: Shape) -> None:
+        """Create the scale and the shift."""
+        width = inputs_shape[-1:]
+        self.gamma = self.add_weight(shape=width, initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=width, initializer="zeros", name="beta")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Scale and shift; see the class."""
+        return keras.ops.multiply(inputs, self.gamma) + self.beta
+
+    def compute_output_shape(self, inputs_shape: Shape) -> Shape:
+        """Return the shape of the inputs."""
+        return inputs_shape
+
+
+NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
+    "layer_norm": LayerNorm,
+    "rms_norm": RMSNorm,
+    "no_norm": lambda epsilon, **kwargs: NoNorm(**kwargs),
+}
+"""The normalisations by name, each called with an epsilon and what any Keras layer takes."""

@@ -1,9 +1,12 @@
 """Blocks and what they are made of, attention aside."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from tests.reference.attention import multi_head_attention
 from tests.reference.basics import ACTIVATIONS, Array, Weights, affine, inside
+
+Oracle = Callable[..., Array]
 
 
 def layer_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-12) -> Array:
@@ -12,9 +15,31 @@ def layer_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-12) -> Ar
     return centred / deviation * weights["gamma"] + weights["beta"]
 
 
+def rms_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-6) -> Array:
+    return inputs / np.sqrt((inputs**2).mean(-1, keepdims=True) + epsilon) * weights["gamma"]
+
+
+def no_norm(weights: Weights, inputs: Array) -> Array:
+    return inputs * weights["gamma"] + weights["beta"]
+
+
+def layer_scale(weights: Weights, inputs: Array) -> Array:
+    return inputs * weights["scale"]
+
+
+def stochastic_depth(weights: Weights, inputs: Array) -> Array:
+    """Leave the inputs alone, as outside of training."""
+    return inputs
+
+
 def feed_forward(weights: Weights, hidden: Array, *, activation: str = "gelu") -> Array:
     intermediate = ACTIVATIONS[activation](affine(inside(weights, "intermediate"), hidden))
     return affine(inside(weights, "out"), intermediate)
+
+
+def gated_feed_forward(weights: Weights, hidden: Array, *, activation: str = "silu") -> Array:
+    gate = ACTIVATIONS[activation](affine(inside(weights, "gate"), hidden))
+    return affine(inside(weights, "out"), gate * affine(inside(weights, "intermediate"), hidden))
 
 
 def transformer_block(
@@ -22,24 +47,35 @@ def transformer_block(
     hidden: Array,
     mask: Array | None = None,
     *,
-    num_heads: int,
-    activation: str = "gelu",
-    norm_first: bool = False,
+    attend: Oracle,
+    feed: Oracle = feed_forward,
+    norm: Oracle = layer_norm,
+    residual: str = "post",
 ) -> Array:
-    def attend(x: Array) -> Array:
-        return multi_head_attention(inside(weights, "attention"), x, mask=mask, num_heads=num_heads)
+    """Join the oracles of the parts; what enters and leaves a branch goes by the weights' names."""
 
-    def feed(x: Array) -> Array:
-        return feed_forward(inside(weights, "feed_forward"), x, activation=activation)
+    def maybe(oracle: Oracle, name: str, x: Array) -> Array:
+        found = inside(weights, name)
+        return oracle(found, x) if found else x
 
-    def norm(name: str, x: Array) -> Array:
-        return layer_norm(inside(weights, name), x)
+    def branch(name: str, oracle: Oracle, x: Array, **inputs: Array | None) -> Array:
+        x = maybe(norm, f"{name}_out_norm", oracle(inside(weights, name), x, **inputs))
+        return maybe(layer_scale, f"{name}_scale", x)
 
-    if norm_first:
-        hidden = hidden + attend(norm("attention_norm", hidden))
-        return hidden + feed(norm("feed_forward_norm", hidden))
-    hidden = norm("attention_norm", hidden + attend(hidden))
-    return norm("feed_forward_norm", hidden + feed(hidden))
+    if residual == "parallel":
+        normed = norm(inside(weights, "input_norm"), hidden)
+        attended = branch("attention", attend, normed, mask=mask)
+        return hidden + attended + branch("feed_forward", feed, normed)
+    for name, oracle, inputs in (
+        ("attention", attend, {"mask": mask}),
+        ("feed_forward", feed, {}),
+    ):
+        norm_weights = inside(weights, f"{name}_norm")
+        if residual == "post":
+            hidden = norm(norm_weights, hidden + branch(name, oracle, hidden, **inputs))
+        else:
+            hidden = hidden + branch(name, oracle, norm(norm_weights, hidden), **inputs)
+    return hidden
 
 
 def token_embedding(weights: Weights, token_ids: Array) -> Array:

@@ -57,13 +57,22 @@ class BertBackbone(ReadsText, keras.Model):
         )
         blocks = [
             layers.TransformerBlock(
-                num_heads=config.num_heads,
-                mlp_dim=config.mlp_dim,
-                activation=config.activation,
-                dropout=config.dropout,
-                attention_dropout=config.attention_dropout,
+                attention=layers.MultiHeadAttention(
+                    num_heads=config.num_heads,
+                    dropout=config.attention_dropout,
+                    init_std=config.init_std,
+                    dtype=dtype,
+                    name="attention",
+                ),
+                feed_forward=layers.FeedForward(
+                    mlp_dim=config.mlp_dim,
+                    activation=config.activation,
+                    init_std=config.init_std,
+                    dtype=dtype,
+                    name="feed_forward",
+                ),
                 norm_epsilon=config.norm_epsilon,
-                init_std=config.init_std,
+                dropout=config.dropout,
                 dtype=dtype,
                 name=f"block_{index}",
             )

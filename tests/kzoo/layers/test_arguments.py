@@ -10,6 +10,7 @@ from kzoo.layers import (
     FeedForward,
     LayerNorm,
     MaskedLMHead,
+    MultiHeadAttention,
     NextSentenceHead,
     Pooler,
     TokenEmbedding,
@@ -18,6 +19,7 @@ from kzoo.layers import (
 from kzoo.layers.arguments import check_choice, check_positive_numbers
 
 EMBEDDING = {"vocab_size": 5, "hidden_dim": 4, "max_length": 3}
+PARTS = {"attention": MultiHeadAttention(2), "feed_forward": FeedForward(8)}
 POSITIVE_INTEGER = "`{}` must be a positive integer. Received: {}="
 POSITIVE_NUMBER = "`{}` must be a positive number. Received: {}="
 RATE = "`{}` must be a number in [0, 1). Received: {}="
@@ -40,21 +42,14 @@ WRONG = [
     (Pooler, {"hidden_dim": 0}, "hidden_dim", POSITIVE_INTEGER),
     (Pooler, {"activation": "linear"}, "activation", CHOICE),
     (TokenEmbedding, {"vocab_size": 5, "hidden_dim": True}, "hidden_dim", POSITIVE_INTEGER),
-    (TransformerBlock, {"num_heads": 0, "mlp_dim": 8}, "num_heads", POSITIVE_INTEGER),
-    (TransformerBlock, {"num_heads": 2, "mlp_dim": 0}, "mlp_dim", POSITIVE_INTEGER),
-    (TransformerBlock, {"num_heads": 2, "mlp_dim": 8, "dropout": "x"}, "dropout", RATE),
     (
         TransformerBlock,
-        {"num_heads": 2, "mlp_dim": 8, "attention_dropout": 1.0},
-        "attention_dropout",
-        RATE,
+        {**PARTS, "attention": 2},
+        "attention",
+        "`{}` must be a Keras layer. Received: {}=",
     ),
-    (
-        TransformerBlock,
-        {"num_heads": 2, "mlp_dim": 8, "norm_epsilon": 0},
-        "norm_epsilon",
-        POSITIVE_NUMBER,
-    ),
+    (TransformerBlock, {**PARTS, "dropout": "x"}, "dropout", RATE),
+    (TransformerBlock, {**PARTS, "norm_epsilon": 0}, "norm_epsilon", POSITIVE_NUMBER),
 ]
 
 
@@ -75,7 +70,7 @@ def test_constructor_arguments(layer, arguments, name, message):
         (LayerNorm(), (4,), "expected min_ndim=2, found ndim=1"),
         (NextSentenceHead(), (2, 3, 4), "expected ndim=2, found ndim=3"),
         (Pooler(), (2, 4), "expected ndim=3, found ndim=2"),
-        (TransformerBlock(2, 8), (2, 4), "expected ndim=3, found ndim=2"),
+        (TransformerBlock(**PARTS), (2, 4), "expected ndim=3, found ndim=2"),
     ],
 )
 def test_wrong_rank(layer, shape, expected):

@@ -22,7 +22,7 @@ LAYERS: set[type[keras.layers.Layer]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_layer(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    layer = case.layer(**case.arguments, name=name)
+    layer = case.make(name=name)
     check_layer(layer, case.inputs, case.oracle, tmp_path, case.fixed)
 
 

@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.layers import BertEmbedding, Pooler, TransformerBlock, static_graph
+from kzoo.layers import (
+    BertEmbedding,
+    FeedForward,
+    MultiHeadAttention,
+    Pooler,
+    TransformerBlock,
+    static_graph,
+)
 from tests.checks import randomize, to_numpy
 
 LENGTH, NUM_LAYERS, VOCAB_SIZE = 6, 2, 13
@@ -51,7 +58,8 @@ def model():
     embedding = BertEmbedding(VOCAB_SIZE, 8, max_length=2 * LENGTH)
     hidden = embedding(inputs["token_ids"], inputs["segment_ids"])
     for _ in range(NUM_LAYERS):
-        hidden = TransformerBlock(num_heads=2, mlp_dim=16)(hidden, mask=inputs["padding_mask"])
+        block = TransformerBlock(MultiHeadAttention(num_heads=2), FeedForward(mlp_dim=16))
+        hidden = block(hidden, mask=inputs["padding_mask"])
     model = keras.Model(inputs, {"hidden": hidden, "pooled": Pooler()(hidden)})
     randomize(model)
     return model

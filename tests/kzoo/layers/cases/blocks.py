@@ -2,7 +2,19 @@
 
 from functools import partial
 
-from kzoo.layers import BertEmbedding, FeedForward, LayerNorm, TokenEmbedding, TransformerBlock
+from kzoo.layers import (
+    BertEmbedding,
+    FeedForward,
+    GatedFeedForward,
+    LayerNorm,
+    LayerScale,
+    MultiHeadAttention,
+    NoNorm,
+    RMSNorm,
+    StochasticDepth,
+    TokenEmbedding,
+    TransformerBlock,
+)
 from tests.kzoo.layers.cases.case import (
     CAUSAL_MASK,
     HIDDEN,
@@ -15,9 +27,14 @@ from tests.kzoo.layers.cases.case import (
     V,
 )
 from tests.reference import blocks as reference
+from tests.reference.attention import multi_head_attention
 from tests.reference.basics import ACTIVATIONS
 
-block = reference.transformer_block
+ATTENTION = {"attention": MultiHeadAttention(num_heads=2, name="attention")}
+PARTS = {**ATTENTION, "feed_forward": FeedForward(mlp_dim=12, name="feed_forward")}
+GATED_PARTS = {**ATTENTION, "feed_forward": GatedFeedForward(mlp_dim=12, name="feed_forward")}
+
+block = partial(reference.transformer_block, attend=partial(multi_head_attention, num_heads=2))
 CASES = {
     "layer_norm": Case(LayerNorm, {}, {"inputs": HIDDEN}, reference.layer_norm),
     "layer_norm_epsilon": Case(
@@ -50,16 +67,48 @@ CASES = {
         )
         for activation in ACTIVATIONS
     },
-    "block": Case(
-        TransformerBlock,
-        {"num_heads": 2, "mlp_dim": 12},
-        {"hidden": HIDDEN, "mask": PADDING_MASK},
-        partial(block, num_heads=2),
+    "gated_feed_forward_silu": Case(
+        GatedFeedForward, {"mlp_dim": 12}, {"hidden": HIDDEN}, reference.gated_feed_forward
     ),
-    "block_norm_first": Case(
+    "gated_feed_forward_gelu": Case(
+        GatedFeedForward,
+        {"mlp_dim": 12, "activation": "gelu", "use_bias": True},
+        {"hidden": HIDDEN},
+        partial(reference.gated_feed_forward, activation="gelu"),
+    ),
+    "layer_scale": Case(LayerScale, {"init_value": 0.1}, {"inputs": HIDDEN}, reference.layer_scale),
+    "stochastic_depth": Case(
+        StochasticDepth, {"rate": 0.5}, {"inputs": HIDDEN}, reference.stochastic_depth
+    ),
+    "rms_norm": Case(RMSNorm, {}, {"inputs": HIDDEN}, reference.rms_norm),
+    "no_norm": Case(NoNorm, {}, {"inputs": HIDDEN}, reference.no_norm),
+    "block_post": Case(
         TransformerBlock,
-        {"num_heads": 2, "mlp_dim": 12, "norm_first": True, "activation": "gelu_tanh"},
+        {**PARTS, "norm": "no_norm"},
+        {"hidden": HIDDEN, "mask": PADDING_MASK},
+        partial(block, norm=reference.no_norm),
+    ),
+    "block_pre": Case(
+        TransformerBlock,
+        {**GATED_PARTS, "residual": "pre", "norm": "rms_norm", "layer_scale": 0.5},
         {"hidden": HIDDEN, "mask": CAUSAL_MASK},
-        partial(block, num_heads=2, norm_first=True, activation="gelu_tanh"),
+        partial(
+            block,
+            residual="pre",
+            norm=partial(reference.rms_norm, epsilon=1e-12),
+            feed=reference.gated_feed_forward,
+        ),
+    ),
+    "block_sandwich": Case(
+        TransformerBlock,
+        {**PARTS, "residual": "sandwich", "stochastic_depth": 0.1},
+        {"hidden": HIDDEN},
+        partial(block, residual="sandwich"),
+    ),
+    "block_parallel": Case(
+        TransformerBlock,
+        {**PARTS, "residual": "parallel"},
+        {"hidden": HIDDEN},
+        partial(block, residual="parallel"),
     ),
 }

@@ -22,8 +22,21 @@ CONTEXT_MASK = np.array([[1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 1, 0, 1, 0]], bool)
 
 
 class Case(NamedTuple):
+    """Layers among the arguments are templates: they are never built, so many tests can use them."""
+
     layer: type[keras.layers.Layer]
     arguments: dict[str, Any]
     inputs: Inputs
     oracle: Oracle
     fixed: tuple[str, ...] = ()
+
+    def make(self, **kwargs: Any) -> keras.layers.Layer:
+        """Return a new layer, all its parts new."""
+        return self.layer(**{n: renewed(v) for n, v in self.arguments.items()}, **kwargs)
+
+
+def renewed(value: Any) -> Any:
+    """Return a new layer in place of a layer."""
+    if isinstance(value, keras.layers.Layer):
+        return type(value).from_config(value.get_config())
+    return value
