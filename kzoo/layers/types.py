@@ -19,4 +19,4 @@ class Position(Protocol):
         """Return queries or keys (B, T, any number of heads, H) that know their positions."""
 
     def bias(self, query_positions: Tensor, key_positions: Tensor) -> Tensor | None:
-        """Return what is added to the scores, (N or 1, T, S), or None."""
+        """Return what is added to the scores, (1, N or 1, T, S), or None."""

@@ -1,7 +1,15 @@
-"""Masks as additive biases."""
+"""Masks, which compose as values, and the additive bias they become.
+
+A mask says which keys each query may attend to: booleans, or integers 0 and 1, that broadcast to
+(B, 1, T, S). `combine_masks` keeps what all of them allow, `mask_bias` is what the scores see.
+"""
+
+from typing import Any
 
 import keras
+import numpy as np
 
+from kzoo.layers.graph import is_static_graph
 from kzoo.layers.types import Tensor
 
 MASK_BIAS = -100.0
@@ -13,24 +21,139 @@ score, and -inf has no step at all. A row whose keys are all masked stays finite
 by the same amount, so its weights are those of the same row without a mask.
 """
 
+_NEW_AXES = {2: (1, 2), 3: (1,), 4: ()}
+"""By the rank of a mask, the axes that it lacks to broadcast to (B, 1, T, S)."""
+
+
+def expand_mask(mask: Tensor) -> Tensor:
+    """Give a mask of keys, or of pairs of a query and a key, its four axes.
+
+    Args:
+        mask: Boolean or integer, True or 1 for keys that may be attended to: (B, S) for all
+            queries alike, or (B, T, S).
+
+    Returns:
+        The mask as integers, (B, 1, 1, S) or (B, 1, T, S).
+    """
+    check_mask(mask)
+    # Converters have no kernels that reshape booleans.
+    return keras.ops.expand_dims(keras.ops.cast(mask, "int32"), _NEW_AXES[len(mask.shape)])
+
+
+def causal_mask(num_queries: Any, num_keys: Any, offset: Any = 0) -> Tensor:
+    """Let every query attend to itself and to what precedes it.
+
+    Args:
+        num_queries: T, an integer or a scalar tensor.
+        num_keys: S, an integer or a scalar tensor.
+        offset: The place of the first query among the keys.
+
+    Returns:
+        (1, 1, T, S): key <= query. A NumPy array in a static graph of known lengths.
+    """
+    queries, keys = _places(num_queries, num_keys, offset)
+    return keys <= queries
+
+
+def window_mask(num_queries: Any, num_keys: Any, window: int, offset: Any = 0) -> Tensor:
+    """Let every query attend to what is fewer than `window` places away, on either side.
+
+    Args:
+        num_queries: T, an integer or a scalar tensor.
+        num_keys: S, an integer or a scalar tensor.
+        window: Number of places a query sees on each side, its own included.
+        offset: The place of the first query among the keys.
+
+    Returns:
+        (1, 1, T, S): |query - key| < window. A NumPy array in a static graph of known lengths.
+    """
+    queries, keys = _places(num_queries, num_keys, offset)
+    return abs(queries - keys) < window
+
+
+def document_mask(query_ids: Tensor, key_ids: Tensor) -> Tensor:
+    """Let every query attend to the keys of its own document, in sequences packed from several.
+
+    Args:
+        query_ids: Integers (B, T), the document each query is in.
+        key_ids: Integers (B, S), the document each key is in.
+
+    Returns:
+        (B, 1, T, S): key's document == query's document.
+    """
+    queries = keras.ops.expand_dims(query_ids, (1, 3))
+    return keras.ops.equal(queries, keras.ops.expand_dims(key_ids, (1, 2)))
+
+
+def combine_masks(*masks: Tensor | None) -> Tensor | None:
+    """Allow what every mask allows.
+
+    Args:
+        *masks: Masks of four axes; None allows everything.
+
+    Returns:
+        The mask, or None if all of them are None.
+    """
+    given = [mask for mask in masks if mask is not None]
+    # Constants first: what is known before the graph is made is no part of it.
+    given.sort(key=lambda mask: not isinstance(mask, np.ndarray))
+    combined = given[0] if given else None
+    for mask in given[1:]:
+        known = isinstance(combined, np.ndarray) and isinstance(mask, np.ndarray)
+        combined = (np if known else keras.ops).logical_and(combined, mask)
+    return combined
+
 
 def mask_bias(mask: Tensor, dtype: str) -> Tensor:
     """Turn an attention mask into the bias that is added to the scores.
 
     Args:
-        mask: Boolean or integer mask, True or 1 for keys that may be attended to:
-            (B, S) for all queries alike, or (B, T, S).
+        mask: Boolean or integer mask, True or 1 for keys that may be attended to: (B, S) for all
+            queries alike, (B, T, S), or four axes that broadcast to (B, 1, T, S).
         dtype: Floating point dtype of the bias.
 
     Returns:
-        The bias: (B, 1, 1, S) or (B, 1, T, S), 0 where the mask is True, `MASK_BIAS` elsewhere.
+        The bias: (B, 1, 1, S), (B, 1, T, S), or the four axes given, 0 where the mask is True,
+        `MASK_BIAS` elsewhere.
+    """
+    if len(mask.shape) != 4:
+        check_mask(mask)
+    if isinstance(mask, np.ndarray):
+        constant = np.where(mask, 0.0, MASK_BIAS).astype("float32")
+        bias = keras.ops.convert_to_tensor(constant, dtype)
+    else:
+        bias = (keras.ops.cast(mask, dtype) - 1.0) * -MASK_BIAS
+    axes = _NEW_AXES[len(mask.shape)]
+    return keras.ops.expand_dims(bias, axes) if axes else bias
+
+
+def check_mask(mask: Tensor) -> None:
+    """Require a mask of keys, or of pairs of a query and a key, that is not a bias already.
+
+    Args:
+        mask: The mask to check.
 
     Raises:
-        ValueError: If the mask has another rank.
+        ValueError: If the mask has another rank or floating point values.
     """
     if len(mask.shape) not in (2, 3):
         raise ValueError(
             f"`mask` must have shape (B, S) or (B, T, S). Received: mask.shape={tuple(mask.shape)}"
         )
-    bias = (keras.ops.cast(mask, dtype) - 1.0) * -MASK_BIAS
-    return keras.ops.expand_dims(bias, (1, 2) if len(mask.shape) == 2 else 1)
+    dtype = keras.backend.standardize_dtype(mask.dtype)
+    if "float" in dtype:
+        raise ValueError(
+            "`mask` must be boolean or integer, True or 1 for keys that may be attended to, not a "
+            f"bias to be added to the scores. Received: mask.dtype={dtype!r}"
+        )
+
+
+def _places(num_queries: Any, num_keys: Any, offset: Any) -> tuple[Tensor, Tensor]:
+    """Return the places of the queries and of the keys, (1, 1, T, 1) and (1, 1, 1, S)."""
+    known = all(isinstance(number, int) for number in (num_queries, num_keys, offset))
+    # As constants in a graph to export; elsewhere T * S numbers are better made on the device.
+    arrays = np if known and is_static_graph() else keras.ops
+    queries = arrays.arange(num_queries) + offset
+    return arrays.reshape(queries, (1, 1, -1, 1)), arrays.reshape(
+        arrays.arange(num_keys), (1, 1, 1, -1)
+    )

@@ -6,10 +6,14 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.layers.attention.bias import attention_bias, length_of, places
+from kzoo.layers.attention.cache import Cache, empty_cache, update_cache
+from kzoo.layers.attention.calls import check_cache, check_context, check_mask_kinds, check_masks
 from kzoo.layers.attention.functional import attention
-from kzoo.layers.attention.masks import mask_bias
+from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
+from kzoo.layers.normalization import RMSNorm
 from kzoo.layers.projection import projection
-from kzoo.layers.types import Shape, Tensor
+from kzoo.layers.types import Position, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -19,11 +23,21 @@ class MultiHeadAttention(keras.layers.Layer):
     Each of N heads projects the inputs to width H and computes softmax(Q K^T / sqrt(H) + bias) V,
     where the bias is 0 for keys that may be attended to and `MASK_BIAS` for the others. The heads,
     side by side, are projected back to the width of the query. Sub-layers: `query`, `key`, `value`
-    and `out`.
+    and `out`; also `query_norm`, `key_norm` and `gate` where they are asked for.
 
     Args:
         num_heads: Number of heads, N.
+        num_kv_heads: Number of heads of the keys and values, K, each shared by N / K heads of the
+            queries: 1 is multi-query attention. None gives every head its own.
         head_dim: Width of a head, H. None divides the width of the query among the heads.
+        position: A new layer that tells the order of the tokens, such as `RotaryPositions`; see
+            `Position`. None attends in the same way to every order.
+        causal: Whether a query attends to nothing that follows it.
+        window: A query attends to what is fewer than `window` places away. None sees any distance.
+        soft_cap: Largest size of a score, c: x becomes c tanh(x / c). None caps nothing.
+        query_key_norm: Whether each head's queries and keys are divided by their root mean square.
+        gated: Whether what the heads attended to is multiplied by sigmoid(W query): a head that
+            has nothing to say closes its gate, instead of growing outliers that 8 bits cannot hold.
         dropout: Dropout rate of the attention weights.
         use_bias: Whether the projections add a bias.
         init_std: Standard deviation of the initial kernels.
@@ -33,40 +47,84 @@ class MultiHeadAttention(keras.layers.Layer):
         query: (B, T, D).
         context: (B, S, any width), what is attended to. None attends to the query itself.
         mask: Boolean or integer, True for keys that may be attended to: (B, S) or (B, T, S).
+        document_ids: Integers (B, T), which document each token is in: of several that are packed
+            in one sequence, none attends to another.
+        cache: The keys and values of the tokens that precede the query, as `make_cache` or the
+            last call returned it: S is then its length.
+        start: The number of tokens in the cache: an integer or a scalar tensor.
+        return_scores: Whether to return the attention weights too.
         training: Whether dropout is active.
+        query_mask: The mask that Keras attached to the query; taken for `mask` without a context.
+        context_mask: The mask that Keras attached to the context; taken for `mask`.
 
     Call returns:
-        (B, T, D).
+        (B, T, D). With `return_scores` or a cache a tuple: this, the weights before dropout
+        (B, N, T, S) if they are asked for, and the cache with the query's keys and values.
 
     Example:
         >>> import numpy as np
         >>> from kzoo.layers import MultiHeadAttention
         >>> hidden = np.ones((2, 5, 8), "float32")
-        >>> tuple(MultiHeadAttention(num_heads=2)(hidden).shape)
+        >>> layer = MultiHeadAttention(num_heads=4, num_kv_heads=2, causal=True)
+        >>> tuple(layer(hidden).shape)
         (2, 5, 8)
+        >>> cache = layer.make_cache(batch_size=2, length=16)
+        >>> output, cache = layer(hidden, cache=cache, start=0)
+        >>> output, cache = layer(hidden[:, :1], cache=cache, start=5)
+        >>> tuple(output.shape)
+        (2, 1, 8)
 
     References:
         Vaswani et al., Attention Is All You Need, 2017, section 3.2.2 and equation 1.
         https://arxiv.org/abs/1706.03762
+        Ainslie et al., GQA, 2023, section 2.2 (`num_kv_heads`). https://arxiv.org/abs/2305.13245
+        Beltagy et al., Longformer, 2020, section 3.1 (`window`). https://arxiv.org/abs/2004.05150
+        Gemma Team, Gemma 2, 2024, section 2 (`soft_cap`). https://arxiv.org/abs/2408.00118
+        Dehghani et al., Scaling Vision Transformers to 22 Billion Parameters, 2023, section 2
+        (`query_key_norm`). https://arxiv.org/abs/2302.05442
+        Qiu et al., Gated Attention for Large Language Models, 2025, equation 5 (`gated`).
+        https://arxiv.org/abs/2505.06708
     """
 
     def __init__(
         self,
         num_heads: int,
+        num_kv_heads: int | None = None,
         head_dim: int | None = None,
+        position: Position | None = None,
+        causal: bool = False,
+        window: int | None = None,
+        soft_cap: float | None = None,
+        query_key_norm: bool = False,
+        gated: bool = False,
         dropout: float = 0.0,
         use_bias: bool = True,
         init_std: float = 0.02,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_positive_integers(num_heads=num_heads)
-        if head_dim is not None:
-            check_positive_integers(head_dim=head_dim)
+        counts = {"num_kv_heads": num_kv_heads, "head_dim": head_dim, "window": window}
+        given = {name: count for name, count in counts.items() if count is not None}
+        check_positive_integers(num_heads=num_heads, **given)
+        check_positive_numbers(**({} if soft_cap is None else {"soft_cap": soft_cap}))
         check_rates(dropout=dropout)
         check_positive_numbers(init_std=init_std)
+        if num_heads % (num_kv_heads or num_heads):
+            raise ValueError(
+                f"`num_kv_heads` must divide `num_heads`, {num_heads}. "
+                f"Received: num_kv_heads={num_kv_heads}"
+            )
+        if position is not None:
+            check_layers(self, position=position)
         self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads
         self.head_dim = head_dim
+        self.position = position
+        self.causal = causal
+        self.window = window
+        self.soft_cap = soft_cap
+        self.query_key_norm = query_key_norm
+        self.gated = gated
         self.dropout = dropout
         self.use_bias = use_bias
         self.init_std = init_std
@@ -74,43 +132,133 @@ class MultiHeadAttention(keras.layers.Layer):
         self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, query_shape: Shape, context_shape: Shape | None = None) -> None:
-        """Create the four projections."""
-        hidden_dim = query_shape[-1]
-        inner_dim = self.num_heads * self._head_dim(hidden_dim)
-        project = partial(
-            projection,
-            policy=self.dtype_policy,
-            init_std=self.init_std,
-            use_bias=self.use_bias,
-        )
-        self.query = project(inner_dim, name="query")
-        self.key = project(inner_dim, name="key")
-        self.value = project(inner_dim, name="value")
-        self.out = project(hidden_dim, name="out")
-        self.query.build(query_shape)
-        self.key.build(context_shape or query_shape)
-        self.value.build(context_shape or query_shape)
-        self.out.build((*query_shape[:-1], inner_dim))
+        """Create the projections, and the norms of heads and the position's weights."""
+        hidden_dim, context_shape = query_shape[-1], context_shape or query_shape
+        head_dim = self._head_dim(hidden_dim)
+        kv_heads = self.num_kv_heads or self.num_heads
+        inner_shape = (*query_shape[:-1], self.num_heads * head_dim)
+        projections = {
+            "query": (query_shape, self.num_heads * head_dim),
+            "key": (context_shape, kv_heads * head_dim),
+            "value": (context_shape, kv_heads * head_dim),
+            **({"gate": (query_shape, self.num_heads * head_dim)} if self.gated else {}),
+            "out": (inner_shape, hidden_dim),
+        }
+        for name, (shape, units) in projections.items():
+            layer = projection(units, self.dtype_policy, self.init_std, name, self.use_bias)
+            layer.build(shape)
+            setattr(self, name, layer)
+        heads_shape = (*query_shape[:-1], self.num_heads, head_dim)
+        if self.query_key_norm:
+            self.query_norm = RMSNorm(name="query_norm", dtype=self.dtype_policy)
+            self.key_norm = RMSNorm(name="key_norm", dtype=self.dtype_policy)
+            self.query_norm.build(heads_shape)
+            self.key_norm.build((*context_shape[:-1], kv_heads, head_dim))
+        if self.position is not None:
+            build_part("position", self.position, heads_shape)
 
     def call(
         self,
         query: Tensor,
         context: Tensor | None = None,
         mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        start: Any = 0,
+        return_scores: bool = False,
         training: bool = False,
-    ) -> Tensor:
+        query_mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Any:
         """Attend; see the class."""
-        context = query if context is None else context
-        dropped = training and self.dropout > 0
-        attended = attention(
-            self._split_heads(self.query(query)),
-            self._split_heads(self.key(context)),
-            self._split_heads(self.value(context)),
-            bias=None if mask is None else mask_bias(mask, self.compute_dtype),
-            dropout=partial(self.weights_dropout, training=True) if dropped else None,
+        mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
+        self._check_call(query, context, mask, document_ids, cache)
+        attended = query if context is None else context
+        heads = self._split_heads(self.query(query))
+        key, value = (self._split_heads(part(attended)) for part in (self.key, self.value))
+        if self.query_key_norm:
+            heads, key = self.query_norm(heads), self.key_norm(key)
+        if self.position is not None:
+            heads = self.position.rotate(heads, places(length_of(heads), start))
+            key = self.position.rotate(key, places(length_of(key), start))
+        if cache is not None:
+            cache = update_cache(cache, key, value, start)
+            key, value = cache["key"], cache["value"]
+        bias, is_causal = attention_bias(
+            mask,
+            document_ids,
+            self.position,
+            self.causal,
+            self.window,
+            (length_of(heads), length_of(key)),
+            None if cache is None else start,
+            self.compute_dtype,
         )
-        length = keras.ops.shape(query)[1]
-        return self.out(keras.ops.reshape(attended, (-1, length, self.out.kernel.shape[0])))
+        dropped = training and self.dropout > 0
+        result = attention(
+            heads,
+            key,
+            value,
+            bias,
+            is_causal=is_causal,
+            soft_cap=self.soft_cap,
+            dropout=partial(self.weights_dropout, training=True) if dropped else None,
+            return_scores=return_scores,
+        )
+        values, *scores = result if return_scores else (result,)
+        values = keras.ops.reshape(values, (-1, length_of(query), self.out.kernel.shape[0]))
+        if self.gated:
+            values = values * keras.ops.sigmoid(self.gate(query))
+        outputs = (self.out(values), *scores, *([] if cache is None else [cache]))
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def make_cache(self, batch_size: int, length: int) -> Cache:
+        """Return an empty cache, for decoding step by step.
+
+        Args:
+            batch_size: Number of sequences, B.
+            length: The longest sequence, L.
+
+        Returns:
+            The `cache` of the first call.
+
+        Raises:
+            ValueError: If the width of a head is not known yet.
+        """
+        check_positive_integers(batch_size=batch_size, length=length)
+        if not self.built and self.head_dim is None:
+            raise ValueError(
+                "The layer must be built, or have a `head_dim`, before it makes a cache. "
+                f"Received: head_dim={self.head_dim}"
+            )
+        kv_heads = self.num_kv_heads or self.num_heads
+        head_dim = self.head_dim or self.key.kernel.shape[1] // kv_heads
+        return empty_cache(batch_size, length, kv_heads, head_dim, self.compute_dtype)
+
+    def compute_output_spec(
+        self,
+        query: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        start: Any = 0,
+        return_scores: bool = False,
+        training: bool = False,
+        query_mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Any:
+        """Return what a call will return, without computing it."""
+        mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
+        self._check_call(query, context, mask, document_ids, cache)
+        symbol = partial(keras.KerasTensor, dtype=self.compute_dtype)
+        outputs: list[Any] = [symbol(query.shape)]
+        if return_scores:
+            keys = (query if context is None else context) if cache is None else cache["key"]
+            outputs.append(symbol((query.shape[0], self.num_heads, query.shape[1], keys.shape[1])))
+        if cache is not None:
+            outputs.append({name: symbol(tensor.shape) for name, tensor in cache.items()})
+        return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def compute_output_shape(self, query_shape: Shape, context_shape: Shape | None = None) -> Shape:
         """Return the shape of the query."""
@@ -119,10 +267,35 @@ class MultiHeadAttention(keras.layers.Layer):
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> None:
         """Attach no mask to the result: masks are passed, never implied."""
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return composed_config(self, super().get_config())
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "MultiHeadAttention":
+        """Make the layer that a config describes."""
+        return cls(**composed_arguments(config))
+
+    def _check_call(
+        self,
+        query: Tensor,
+        context: Tensor | None,
+        mask: Tensor | None,
+        document_ids: Tensor | None,
+        cache: Cache | None,
+    ) -> None:
+        """Require call arguments that go together and with the layer's own."""
+        options = {"causal": self.causal, "window": self.window}
+        check_context(context, **options, document_ids=document_ids, cache=cache)
+        check_cache(cache, self.causal, document_ids)
+        keys = (query if context is None else context) if cache is None else cache["key"]
+        check_masks(mask, document_ids, query.shape[1], keys.shape[1])
+
     def _split_heads(self, projected: Tensor) -> Tensor:
         """Reshape (B, T, N * H) to (B, T, N, H)."""
-        length, width = keras.ops.shape(projected)[1], projected.shape[-1]
-        return keras.ops.reshape(projected, (-1, length, self.num_heads, width // self.num_heads))
+        head_dim = self.out.kernel.shape[0] // self.num_heads
+        num_heads = projected.shape[-1] // head_dim
+        return keras.ops.reshape(projected, (-1, length_of(projected), num_heads, head_dim))
 
     def _head_dim(self, hidden_dim: int) -> int:
         """Return the width of a head, for queries of the given width."""

@@ -81,16 +81,3 @@ def test_dropout_sees_weights_that_sum_to_one():
     assert seen[0].shape == (B, N, T, S)
     np.testing.assert_allclose(seen[0].sum(-1), 1.0, atol=1e-6)
     assert_close(result, to_numpy(attention(*tensors())), 2e-6)
-
-
-def test_static_graph_ends_with_its_context():
-    from kzoo.layers.attention import functional
-
-    states = [functional._STATIC_GRAPH.get()]
-    with static_graph():
-        states.append(functional._STATIC_GRAPH.get())
-    states.append(functional._STATIC_GRAPH.get())
-    with pytest.raises(KeyError), static_graph():
-        raise KeyError
-    states.append(functional._STATIC_GRAPH.get())
-    assert states == [False, True, False, False]

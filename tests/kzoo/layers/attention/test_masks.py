@@ -9,7 +9,7 @@ from tests.checks import to_numpy
 MASK = np.array([[1, 1, 0], [0, 1, 1]])
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int32", "float32"])
+@pytest.mark.parametrize("dtype", ["bool", "int32"])
 def test_padding_mask(dtype):
     bias = to_numpy(mask_bias(MASK.astype(dtype), "float32"))
     expected = [[[[0, 0, MASK_BIAS]]], [[[MASK_BIAS, 0, 0]]]]
@@ -32,7 +32,7 @@ def test_bias_is_bounded_yet_erases(dtype):
     assert to_numpy(mask_bias(MASK.astype("bool"), dtype)).min() == MASK_BIAS
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 1, 3, 3)])
+@pytest.mark.parametrize("shape", [(3,), (2, 1, 1, 3, 3)])
 def test_other_ranks_are_refused(shape):
     with pytest.raises(ValueError, match=r"`mask` must have shape .* Received: mask.shape="):
         mask_bias(np.ones(shape, "int32"), "float32")
