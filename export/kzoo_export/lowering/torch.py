@@ -68,7 +68,16 @@ def trace(model: keras.Model, spec: Spec) -> Any:
             optimize=False,
             verbose=False,
         )
+    _drop_idle_squeezes(program.model.graph)
     return program.model
+
+
+def _drop_idle_squeezes(graph: Any) -> None:
+    """Drop what squeezes nothing: PyTorch passes over an axis that is not 1, ONNX refuses it."""
+    for node in list(graph):
+        if node.op_type == "Squeeze" and node.inputs[0].shape == node.outputs[0].shape:
+            node.outputs[0].replace_all_uses_with(node.inputs[0])
+            graph.remove(node, safe=True)
 
 
 def _example(entry: TensorSpec) -> Any:

@@ -1,0 +1,169 @@
+"""Layer x recipe: every layer exported alone, and its file compared with it.
+
+The rows are the cases of the layers' own tests. A run lowers in its own process, so the run on
+TensorFlow makes the TFLite files and the run on PyTorch the ONNX files.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+from kzoo.layers import static_graph
+from kzoo_export import RECIPES, artefact
+from kzoo_export.examine import check_contents
+from kzoo_export.recipe import Recipe, RecipeError
+from kzoo_export.report import Verification
+from kzoo_export.signature import file_dtype
+from kzoo_export.spec import ROUTES, Spec, TensorSpec
+from kzoo_export.verify import compare_output
+from tests.checks import Inputs, to_numpy
+from tests.kzoo.layers.cases import CASES
+from tests.kzoo.layers.cases.case import Case
+from tests.kzoo_export.checks import check_file
+
+# The route that lowers from the backend of this run.
+ROUTE = {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.config.backend())
+if ROUTE is None:
+    pytest.skip("no format is lowered from JAX", allow_module_level=True)
+
+NAMES = ("float32", "dynamic_int8")
+# The arrays of the cases are as narrow as arithmetic can be tested on. TFLite leaves matrices of
+# less than 1024 numbers alone, and over eight channels the noise of 8 bits does not average out as
+# it does in a model: every width is multiplied by this.
+WIDER = 16
+WIDTHS = ("hidden_dim", "mlp_dim", "head_dim", "rotary_dim")
+# What a layer is called with but a model holds as a weight.
+SHARED = ("token_table",)
+# TFLite keeps matrices of fewer numbers in float32, ONNX keeps tables that are only added.
+SMALLEST_MATRIX = 1024
+# Layers with a large matrix that no recipe makes smaller, and why.
+KEPT_IN_FLOAT: dict[str, str] = {}
+
+
+class Exported(NamedTuple):
+    """A layer alone in a model, lowered."""
+
+    model: keras.Model
+    inputs: Inputs
+    outputs: dict[str, np.ndarray]
+    spec: Spec
+    lowered: Path
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """One lowering serves all recipes."""
+    case = widened(CASES[request.param])
+    shared = {name: array for name, array in case.inputs.items() if name in SHARED}
+    inputs = {name: array for name, array in case.inputs.items() if name not in SHARED}
+    model = alone(case, inputs, shared)
+    scale_weights(model)
+    outputs = {name: to_numpy(value) for name, value in model(inputs, training=False).items()}
+    spec = Spec(ROUTES[ROUTE].format, ROUTE, describe(inputs), describe(outputs))
+    folder = tmp_path_factory.mktemp(request.param)
+    with static_graph():
+        lowered = importlib.import_module(f"kzoo_export.lowering.{ROUTE}").lower(
+            model, spec, folder
+        )
+    fed = {tensor.name: inputs[tensor.name].astype(tensor.dtype) for tensor in spec.inputs}
+    return Exported(model, fed, outputs, spec, lowered)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layer_exports_alone(exported: Exported, name: str, tmp_path: Path) -> None:
+    recipe, target = RECIPES[name], tmp_path / f"{name}.{exported.spec.format}"
+    make(exported, target, recipe)
+    inspection = check_file(target)
+    if name == "float32" or shrinks(exported.model):
+        check_contents(inspection, exported.spec, recipe, 4 * exported.model.count_params())
+    else:
+        # Nothing to quantize: an export is refused, and the file is as good as the float32 file.
+        with pytest.raises(RecipeError):
+            check_contents(inspection, exported.spec, recipe, 0)
+        recipe = RECIPES["float32"]
+    outputs = artefact.load(target, threads=1)(exported.inputs)
+    verification = Verification(
+        outputs=tuple(
+            compare_output(name, outputs[name], expected)
+            for name, expected in exported.outputs.items()
+        ),
+        tolerance=recipe.tolerance,
+        num_samples=1,
+        samples="the arrays of the case, widened",
+        judged_as=recipe.name,
+    )
+    assert verification.passed, str(verification)
+
+
+def make(exported: Exported, target: Path, recipe: Recipe) -> None:
+    """Write the file of a recipe."""
+    package = f"kzoo_export.{exported.spec.format}"
+    if recipe.name == "float32":
+        convert = importlib.import_module(f"{package}.convert").convert
+        convert(exported.lowered, target, exported.spec)
+    else:
+        quantize = importlib.import_module(f"{package}.quantize").quantize
+        samples = exported.inputs if exported.spec.format in recipe.calibrated else None
+        quantize(exported.lowered, target, exported.spec, recipe, samples)
+
+
+def widened(case: Case) -> Case:
+    """Make every width of a case as large as in a small model."""
+    random = np.random.default_rng(0)
+    inputs = {
+        name: random.normal(size=(*array.shape[:-1], WIDER * array.shape[-1])).astype(array.dtype)
+        if array.dtype.kind == "f"
+        else array
+        for name, array in case.inputs.items()
+    }
+    arguments = widened_config(case.layer(**case.arguments).get_config())
+    return case._replace(arguments=arguments, inputs=inputs)
+
+
+def widened_config(config: Any, key: str = "") -> Any:
+    """Multiply every width in a layer's configuration, the layers inside it included."""
+    if isinstance(config, Mapping):
+        return {name: widened_config(value, name) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(widened_config(value) for value in config)
+    return config * WIDER if key in WIDTHS and config is not None else config
+
+
+def alone(case: Case, inputs: Inputs, shared: Inputs) -> keras.Model:
+    """Make a model of one layer with static shapes and named outputs."""
+    arguments = {
+        name: keras.Input(batch_shape=array.shape, dtype=str(array.dtype), name=name)
+        for name, array in inputs.items()
+    }
+    layer = case.layer.from_config(case.arguments)
+    leaves = keras.tree.flatten(layer(**arguments, **shared))
+    return keras.Model(arguments, {f"output_{i}": leaf for i, leaf in enumerate(leaves)})
+
+
+def scale_weights(model: keras.Model) -> None:
+    """Give weights the scale of trained ones: a product keeps the variance of what enters it."""
+    random = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        scale = weight.shape[0] ** -0.5 if len(weight.shape) > 1 else 0.3
+        offset = 0.0 if len(weight.shape) > 1 else to_numpy(weight)
+        weight.assign(offset + random.normal(0, scale, weight.shape))
+
+
+def describe(arrays: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
+    """Describe arrays as the file will take or give them."""
+    return tuple(
+        TensorSpec(name, array.shape, file_dtype(array.dtype.name))
+        for name, array in arrays.items()
+    )
+
+
+def shrinks(model: keras.Model) -> bool:
+    """Say whether there is a matrix worth storing in 8 bits."""
+    layers = {type(layer).__name__ for layer in model.layers}
+    large = [w for w in model.weights if len(w.shape) > 1 and np.prod(w.shape) >= SMALLEST_MATRIX]
+    return bool(large) and not layers & set(KEPT_IN_FLOAT)
