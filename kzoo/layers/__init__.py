@@ -2,7 +2,7 @@
 
 from kzoo.layers.attention.multi_head import MultiHeadAttention
 from kzoo.layers.block import TransformerBlock
-from kzoo.layers.embedding import BertEmbedding, TokenEmbedding
+from kzoo.layers.embedding import BertEmbedding, TiedProjection, TokenEmbedding
 from kzoo.layers.feed_forward import FeedForward, GatedFeedForward
 from kzoo.layers.graph import static_graph
 from kzoo.layers.heads.masked_lm import MaskedLMHead
@@ -14,6 +14,7 @@ from kzoo.layers.heads.sequence_classification import SequenceClassificationHead
 from kzoo.layers.heads.span import SpanHead
 from kzoo.layers.heads.token_classification import TokenClassificationHead
 from kzoo.layers.normalization import LayerNorm, NoNorm, RMSNorm
+from kzoo.layers.patches import PatchEmbedding
 from kzoo.layers.positions.absolute import (
     LearnedPositions,
     SinusoidalPositions,
@@ -37,6 +38,7 @@ __all__ = [
     "MultiHeadAttention",
     "NextSentenceHead",
     "NoNorm",
+    "PatchEmbedding",
     "Pooler",
     "RMSNorm",
     "RelativeBias",
@@ -48,6 +50,7 @@ __all__ = [
     "SinusoidalPositions2D",
     "SpanHead",
     "StochasticDepth",
+    "TiedProjection",
     "TokenClassificationHead",
     "TokenEmbedding",
     "TransformerBlock",

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_choice, check_positive_numbers, check_rates
+from kzoo.layers.attention.cache import Cache
 from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
 from kzoo.layers.normalization import NORMS
 from kzoo.layers.residual import LayerScale, StochasticDepth
@@ -103,10 +104,13 @@ class TransformerBlock(keras.layers.Layer):
     Call arguments:
         hidden: (B, T, D).
         mask: Boolean or integer, True for positions that may be attended to: (B, T) or (B, T, T).
+        document_ids: Integers (B, T), for an attention that takes them.
+        cache: The cache of such an attention, for decoding step by step.
+        start: The number of tokens in the cache.
         training: Whether dropout is active.
 
     Call returns:
-        (B, T, D).
+        (B, T, D). With a cache a pair: this, and the cache with what was added to it.
 
     Example:
         >>> import numpy as np
@@ -169,18 +173,46 @@ class TransformerBlock(keras.layers.Layer):
         for part in (*self.norms, *self.attention_ends, *self.feed_forward_ends):
             part.build(hidden_shape)
 
-    def call(self, hidden: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
+    def call(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        start: Any = 0,
+        training: bool = False,
+    ) -> Any:
         """Transform; see the class."""
+        options = _given(mask, document_ids, cache, start)
 
         def attend(hidden: Tensor) -> Tensor:
-            attended = self.attention(hidden, mask=mask, training=training)
+            nonlocal cache
+            attended = self.attention(hidden, **options, training=training)
+            if cache is not None:
+                attended, cache = attended
             return _apply(self.attention_ends, attended, training)
 
         def feed(hidden: Tensor) -> Tensor:
             fed = self.feed_forward(hidden, training=training)
             return _apply(self.feed_forward_ends, fed, training)
 
-        return RESIDUALS[self.residual][0](hidden, attend, feed, self.norms)
+        hidden = RESIDUALS[self.residual][0](hidden, attend, feed, self.norms)
+        return hidden if cache is None else (hidden, cache)
+
+    def compute_output_spec(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        start: Any = 0,
+        training: bool = False,
+    ) -> Any:
+        """Return what a call will return, without computing it."""
+        options = _given(mask, document_ids, cache, start)
+        attended = self.attention.compute_output_spec(hidden, **options)
+        output = keras.KerasTensor(hidden.shape, dtype=self.compute_dtype)
+        return output if cache is None else (output, attended[1])
 
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return the shape of the hidden states."""
@@ -211,6 +243,15 @@ class TransformerBlock(keras.layers.Layer):
         if self.stochastic_depth:
             ends.append(StochasticDepth(self.stochastic_depth, **policy))
         return ends
+
+
+def _given(
+    mask: Tensor | None, document_ids: Tensor | None, cache: Cache | None, start: Any
+) -> dict[str, Any]:
+    """Return what the attention is called with: only what is there, for it may take no more."""
+    options = {"mask": mask, "document_ids": document_ids, "cache": cache}
+    given = {name: option for name, option in options.items() if option is not None}
+    return given if cache is None else {**given, "start": start}
 
 
 def _apply(layers: list[keras.layers.Layer], hidden: Tensor, training: bool) -> Tensor:

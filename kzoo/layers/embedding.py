@@ -14,10 +14,14 @@ from kzoo.layers.types import Shape, Tensor
 class TokenEmbedding(keras.layers.Layer):
     """A trainable vector for each token of the vocabulary, the rows of `table` (V, D).
 
+    `TiedProjection` turns hidden states into logits with the same table.
+
     Args:
         vocab_size: Number of tokens, V. Ids are in [0, V).
         hidden_dim: Width of a vector, D.
         init_std: Standard deviation of the initial table.
+        scale: What the vectors are multiplied by: sqrt(D) gives a table that also makes logits the
+            size of positions, as in the paper of the Transformer, section 3.4.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
@@ -38,14 +42,20 @@ class TokenEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, vocab_size: int, hidden_dim: int, init_std: float = 0.02, **kwargs: Any
+        self,
+        vocab_size: int,
+        hidden_dim: int,
+        init_std: float = 0.02,
+        scale: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_positive_integers(vocab_size=vocab_size, hidden_dim=hidden_dim)
-        check_positive_numbers(init_std=init_std)
+        check_positive_numbers(init_std=init_std, scale=scale)
         self.vocab_size = vocab_size
         self.hidden_dim = hidden_dim
         self.init_std = init_std
+        self.scale = scale
 
     def build(self, token_ids_shape: Shape) -> None:
         """Create the table."""
@@ -60,11 +70,78 @@ class TokenEmbedding(keras.layers.Layer):
     def call(self, token_ids: Tensor) -> Tensor:
         """Look the ids up; see the class."""
         rows = keras.ops.take(self.table, token_ids, axis=0)
+        rows = rows if self.scale == 1 else rows * self.scale
         return keras.ops.cast(rows, self.compute_dtype)
 
     def compute_output_shape(self, token_ids_shape: Shape) -> Shape:
         """Return the shape of the ids and the width."""
         return (*token_ids_shape, self.hidden_dim)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TiedProjection(keras.layers.Layer):
+    """Logits from the table that the tokens were embedded with: h E^T + c. Weight: `bias` (V,).
+
+    The layer owns no copy of the table: it arrives at every call, so there is nothing to keep in
+    step and gradients reach the one table from both sides. A model ties it by passing
+    `embedding.table` where it makes its graph.
+
+    Args:
+        use_bias: Whether to add a bias, c.
+        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
+
+    Call arguments:
+        hidden: (B, T, D).
+        token_table: (V, D), a tensor or a variable, E.
+
+    Call returns:
+        Logits (B, T, V).
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.layers import TiedProjection, TokenEmbedding
+        >>> embedding = TokenEmbedding(vocab_size=10, hidden_dim=4)
+        >>> hidden = embedding(np.array([[1, 2, 3]]))
+        >>> tuple(TiedProjection()(hidden, embedding.table).shape)
+        (1, 3, 10)
+
+    References:
+        Press and Wolf, Using the Output Embedding to Improve Language Models, 2017, section 3.
+        https://arxiv.org/abs/1608.05859
+    """
+
+    def __init__(self, use_bias: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.use_bias = use_bias
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+
+    def build(self, hidden_shape: Shape, token_table_shape: Shape) -> None:
+        """Create the bias."""
+        self._check_widths(hidden_shape, token_table_shape)
+        self.bias = None
+        if self.use_bias:
+            shape = token_table_shape[:1]
+            self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
+
+    def call(self, hidden: Tensor, token_table: Tensor) -> Tensor:
+        """Score; see the class."""
+        table = keras.ops.cast(token_table, hidden.dtype)
+        logits = keras.ops.matmul(hidden, keras.ops.transpose(table))
+        return logits if self.bias is None else logits + self.bias
+
+    def compute_output_shape(self, hidden_shape: Shape, token_table_shape: Shape) -> Shape:
+        """Return (B, T, V)."""
+        self._check_widths(hidden_shape, token_table_shape)
+        return (*hidden_shape[:-1], token_table_shape[0])
+
+    @staticmethod
+    def _check_widths(hidden_shape: Shape, token_table_shape: Shape) -> None:
+        """Require a table as wide as the hidden states."""
+        if hidden_shape[-1] != token_table_shape[-1]:
+            raise ValueError(
+                f"`token_table` must have shape (V, {hidden_shape[-1]}), as wide as `hidden`. "
+                f"Received: token_table.shape={tuple(token_table_shape)}"
+            )
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -157,10 +234,11 @@ class BertEmbedding(keras.layers.Layer):
         self, token_ids: Tensor, segment_ids: Tensor | None = None, training: bool = False
     ) -> Tensor:
         """Embed; see the class."""
-        if segment_ids is None:
-            segment_ids = keras.ops.zeros_like(token_ids)
         hidden = self.tokens(token_ids)
-        segments = keras.ops.take(self.segment_table, segment_ids, axis=0)
+        if segment_ids is None:
+            segments = self.segment_table[0]
+        else:
+            segments = keras.ops.take(self.segment_table, segment_ids, axis=0)
         hidden = hidden + keras.ops.cast(segments, hidden.dtype) + self.positions(hidden)
         return self.hidden_dropout(self.norm(hidden), training=training)
 

@@ -78,8 +78,23 @@ def transformer_block(
     return hidden
 
 
-def token_embedding(weights: Weights, token_ids: Array) -> Array:
-    return weights["table"][token_ids]
+def token_embedding(weights: Weights, token_ids: Array, *, scale: float = 1.0) -> Array:
+    return weights["table"][token_ids] * scale
+
+
+def tied_projection(weights: Weights, hidden: Array, token_table: Array) -> Array:
+    return np.einsum("btd,vd->btv", hidden, token_table) + weights.get("bias", 0.0)
+
+
+def patch_embedding(weights: Weights, images: Array, *, patch_size: int) -> Array:
+    """Cut the patches out one by one."""
+    p, (height, width) = patch_size, images.shape[1:3]
+    patches = [
+        images[:, row : row + p, column : column + p].reshape(len(images), -1)
+        for row in range(0, height, p)
+        for column in range(0, width, p)
+    ]
+    return affine(inside(weights, "dense"), np.stack(patches, axis=1))
 
 
 def bert_embedding(weights: Weights, token_ids: Array, segment_ids: Array | None = None) -> Array:

@@ -15,6 +15,7 @@ CONTEXT = random.normal(size=(B, S, 6)).astype("float32")
 TABLE = random.normal(size=(V, D)).astype("float32")
 TOKEN_IDS = random.integers(0, V, (B, T)).astype("int32")
 SEGMENT_IDS = random.integers(0, 2, (B, T)).astype("int32")
+IMAGES = np.random.default_rng(1).normal(size=(B, 4, 6, 3)).astype("float32")
 MASK_POSITIONS = random.integers(0, T, (B, P)).astype("int32")
 PADDING_MASK = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 0, 0]], "int32")  # one row has no real token
 CAUSAL_MASK = np.tril(np.ones((B, T, T), bool))
