@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 from kzoo.models.bert.config import BertConfig
 from kzoo.models.bert.presets import PRESETS as BERT
 from kzoo.models.preset import Preset
+from kzoo.models.transformer_lm.config import TransformerLMConfig
+from kzoo.models.transformer_lm.presets import PRESETS as TRANSFORMER_LM
 
 if TYPE_CHECKING:
     from kzoo.models.bert.model import BertBackbone
     from kzoo.models.loading import load, load_tokenizer, save_huggingface
+    from kzoo.models.transformer_lm.model import TransformerLM
 
-PRESETS: dict[str, Preset] = {**BERT}
+PRESETS: dict[str, Preset] = {**BERT, **TRANSFORMER_LM}
 
 _LAZY = {
     "BertBackbone": "kzoo.models.bert.model",
+    "TransformerLM": "kzoo.models.transformer_lm.model",
     "load": "kzoo.models.loading",
     "load_tokenizer": "kzoo.models.loading",
     "save_huggingface": "kzoo.models.loading",
@@ -28,6 +32,8 @@ __all__ = [
     "BertBackbone",
     "BertConfig",
     "Preset",
+    "TransformerLM",
+    "TransformerLMConfig",
     "list_models",
     "load",
     "load_tokenizer",

@@ -115,7 +115,8 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
     family = FAMILIES.get(getattr(config, "family", ""))
     if config is None or family is None:
         raise ValueError(
-            f"`model` must be a model of kzoo. Received: model of type {type(model).__name__}"
+            "`model` must be a model of kzoo, of a family that Hugging Face has too: "
+            f"{', '.join(FAMILIES)}. Received: model of type {type(model).__name__}"
         )
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -12,26 +12,31 @@ import kzoo
 NO_GRADIENT = "attention/key/bias"
 
 
-def check_backbone(backbone: keras.Model, folder: pathlib.Path) -> None:
-    """Check a small backbone, with `max_length` of at least 12, on the running backend."""
+def check_backbone(backbone: keras.Model, folder: pathlib.Path, **outputs: tuple[Any, ...]) -> None:
+    """Check a small backbone, with `max_length` of at least 12, on the running backend.
+
+    `outputs` are the shapes of what it returns beside `hidden`.
+    """
     randomize(backbone)
     inputs = example_inputs(backbone.config.vocab_size)
-    check_outputs(backbone, inputs)
+    inputs = {name: inputs[name] for name in backbone.input}
+    check_outputs(backbone, inputs, outputs)
     check_padding(backbone, inputs)
     check_file(backbone, inputs, folder)
     check_half_precision(backbone, inputs)
     check_training(backbone, inputs)
 
 
-def check_outputs(backbone: keras.Model, inputs: dict[str, np.ndarray]) -> None:
+def check_outputs(
+    backbone: keras.Model, inputs: dict[str, np.ndarray], expected: dict[str, Any]
+) -> None:
     config = backbone.config
-    assert list(backbone.input) == ["token_ids", "segment_ids", "padding_mask"]
+    names = ["token_ids", "segment_ids", "padding_mask"]
+    assert list(backbone.input) == [name for name in names if name in backbone.input]
     assert {tensor.dtype for tensor in backbone.inputs} == {"int32"}
     assert {tensor.shape for tensor in backbone.inputs} == {(None, None)}
     assert backbone.count_params() == config.num_parameters
-    shapes = {"hidden": (None, None, config.hidden_dim), "pooled": (None, config.hidden_dim)}
-    if not config.pooler:
-        del shapes["pooled"]
+    shapes = {"hidden": (None, None, config.hidden_dim), **expected}
     assert {name: tensor.shape for name, tensor in backbone.output.items()} == shapes
     outputs = predict(backbone, inputs)
     rows, length = inputs["token_ids"].shape
@@ -42,19 +47,19 @@ def check_outputs(backbone: keras.Model, inputs: dict[str, np.ndarray]) -> None:
 def check_padding(backbone: keras.Model, inputs: dict[str, np.ndarray]) -> None:
     """More padding, whatever ids are in it, changes nothing at real positions."""
     expected = predict(backbone, inputs)["hidden"]
-    width = ((0, 0), (0, 4))
+    fill = {"token_ids": 3, "segment_ids": 1, "padding_mask": 0}
     padded = {
-        "token_ids": np.pad(inputs["token_ids"], width, constant_values=3),
-        "segment_ids": np.pad(inputs["segment_ids"], width, constant_values=1),
-        "padding_mask": np.pad(inputs["padding_mask"], width),
+        name: np.pad(array, ((0, 0), (0, 4)), constant_values=fill[name])
+        for name, array in inputs.items()
     }
-    real = inputs["padding_mask"].astype(bool)
+    real = real_positions(inputs)
     hidden = predict(backbone, padded)["hidden"][:, : real.shape[1]]
     # Masked scores are at -100: what is left of them is below float32's resolution.
     np.testing.assert_allclose(hidden[real], expected[real], atol=1e-5, rtol=0)
-    unmasked = {**inputs, "padding_mask": np.ones_like(inputs["padding_mask"])}
-    difference = np.abs(predict(backbone, unmasked)["hidden"] - expected)[real]
-    assert difference.max() > 1e-3, "the mask has no effect"
+    if "padding_mask" in inputs:
+        unmasked = {**inputs, "padding_mask": np.ones_like(inputs["padding_mask"])}
+        difference = np.abs(predict(backbone, unmasked)["hidden"] - expected)[real]
+        assert difference.max() > 1e-3, "the mask has no effect"
 
 
 def check_file(backbone: keras.Model, inputs: dict[str, np.ndarray], folder: pathlib.Path) -> None:
@@ -75,7 +80,7 @@ def check_half_precision(backbone: keras.Model, inputs: dict[str, np.ndarray]) -
     assert {variable.dtype for variable in half.weights} == {"float32"}
     assert type(half).from_config(half.get_config()).dtype_policy.name == "mixed_bfloat16"
     expected = predict(backbone, inputs)["hidden"]
-    real = inputs["padding_mask"].astype(bool)
+    real = real_positions(inputs)
     outputs = half(inputs, training=False)
     assert {keras.backend.standardize_dtype(t.dtype) for t in outputs.values()} == {"bfloat16"}
     hidden = keras.ops.convert_to_numpy(keras.ops.cast(outputs["hidden"], "float32"))
@@ -105,6 +110,11 @@ def example_inputs(vocab_size: int) -> dict[str, np.ndarray]:
         "segment_ids": random.integers(0, 2, (3, 8)).astype("int32"),
         "padding_mask": (np.arange(8) < real).astype("int32"),
     }
+
+
+def real_positions(inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """Return where there are tokens: everywhere, for a model that takes no mask."""
+    return inputs.get("padding_mask", np.ones_like(inputs["token_ids"])).astype(bool)
 
 
 def randomize(model: keras.Model) -> None:

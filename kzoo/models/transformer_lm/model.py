@@ -1,0 +1,124 @@
+"""The Transformer language model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kzoo import layers
+from kzoo.models.backbone import ReadsText
+from kzoo.models.transformer_lm.config import TransformerLMConfig
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TransformerLM(ReadsText, keras.Model):
+    """The classic language model: an encoder whose attention never looks ahead.
+
+    Token vectors times sqrt(D), plus sines and cosines, pass through post-norm blocks with a causal
+    mask to a linear decoder. The input `token_ids` is int32 (B, T). The outputs are `hidden`
+    (B, T, D) and `logits` (B, T, V): at each position, the scores of the token that follows. What
+    pads the end of a sequence changes nothing before it.
+
+    Args:
+        config: The sizes of the model.
+        dtype: Dtype policy of the layers; by default the global one.
+        name: Name of the model.
+
+    Example:
+        >>> import numpy as np
+        >>> from kzoo.models import TransformerLM, TransformerLMConfig
+        >>> config = TransformerLMConfig(vocab_size=100, hidden_dim=8, mlp_dim=16)
+        >>> model = TransformerLM(config)
+        >>> tuple(model({"token_ids": np.ones((2, 5), "int32")})["logits"].shape)
+        (2, 5, 100)
+
+    References:
+        Vaswani et al., Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.
+        PyTorch tutorials, Language Modeling with `nn.Transformer` and torchtext.
+    """
+
+    def __init__(
+        self,
+        config: TransformerLMConfig,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
+    ) -> None:
+        # Layers
+        embedding = layers.TokenEmbedding(
+            vocab_size=config.vocab_size,
+            hidden_dim=config.hidden_dim,
+            scale=config.hidden_dim**0.5,
+            dtype=dtype,
+            name="embedding",
+        )
+        positions = layers.SinusoidalPositions(dtype=dtype, name="positions")
+        dropout = keras.layers.Dropout(config.dropout, dtype=dtype, name="dropout")
+        blocks = [
+            layers.TransformerBlock(
+                attention=layers.MultiHeadAttention(
+                    num_heads=config.num_heads,
+                    causal=True,
+                    dropout=config.attention_dropout,
+                    dtype=dtype,
+                    name="attention",
+                ),
+                feed_forward=layers.FeedForward(
+                    mlp_dim=config.mlp_dim,
+                    activation=config.activation,
+                    dropout=config.dropout,
+                    dtype=dtype,
+                    name="feed_forward",
+                ),
+                norm_epsilon=config.norm_epsilon,
+                dropout=config.dropout,
+                dtype=dtype,
+                name=f"block_{index}",
+            )
+            for index in range(config.num_layers)
+        ]
+        decoder = keras.layers.Dense(config.vocab_size, dtype=dtype, name="decoder")
+
+        # Graph
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        hidden = embedding(token_ids)
+        hidden = dropout(hidden + positions(hidden))
+        for block in blocks:
+            hidden = block(hidden)
+        outputs = {"hidden": hidden, "logits": decoder(hidden)}
+        super().__init__(inputs={"token_ids": token_ids}, outputs=outputs, name=name)
+
+        # Config
+        self.config = config
+        self.dtype_policy = keras.dtype_policies.get(dtype)
+        for weight in self.weights:
+            if len(weight.shape) == 2:
+                limit = config.init_range
+                weight.assign(keras.random.uniform(weight.shape, -limit, limit))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs.
+
+        Returns:
+            The configuration, the dtype policy and the name.
+        """
+        return {
+            "config": self.config.to_dict(),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> "TransformerLM":
+        """Build the model that `get_config` described.
+
+        Args:
+            config: The result of `get_config`.
+            custom_objects: Unused: the layers are known.
+
+        Returns:
+            The model, with new weights.
+        """
+        settings = TransformerLMConfig(**config["config"])
+        return cls(settings, dtype=config["dtype"], name=config["name"])
