@@ -1,13 +1,13 @@
 """Positions."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from tests.reference.basics import Array, Weights
+from tests.reference.basics import Array, Weights, affine, inside, softmax
 
 
 def sinusoidal_positions(
@@ -174,3 +174,35 @@ def _relative(query_positions: Array, key_positions: Array | None) -> Array:
     keys = query_positions if key_positions is None else key_positions
     relative = np.asarray(keys)[..., None, :] - np.asarray(query_positions)[..., :, None]
     return relative if relative.ndim == 3 else relative[None]
+
+
+def attention_with_positions(
+    weights: Weights,
+    query: Array,
+    *,
+    num_heads: int,
+    num_kv_heads: int | None = None,
+    rotate: Callable[[Weights, Array], Array] = lambda weights, heads: heads,
+    bias: Callable[[Weights, Array], Array] = lambda weights, positions: np.zeros((1, 1, 1, 1)),
+    causal: bool = True,
+) -> Array:
+    """Attention whose queries and keys turn, or whose scores have a bias."""
+    position = inside(weights, "position")
+
+    def heads(name: str, count: int) -> Array:
+        return affine(inside(weights, name), query).reshape(*query.shape[:2], count, -1)
+
+    shared = num_kv_heads or num_heads
+    queries, keys = (
+        rotate(position, heads("query", num_heads)),
+        rotate(position, heads("key", shared)),
+    )
+    keys, values = (
+        np.repeat(x, num_heads // shared, axis=2) for x in (keys, heads("value", shared))
+    )
+    scores = np.einsum("btnh,bsnh->bnts", queries, keys) / math.sqrt(queries.shape[-1])
+    scores = scores + bias(position, np.arange(query.shape[1]))
+    if causal:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    attended = np.einsum("bnts,bsnh->btnh", softmax(scores), values)
+    return affine(inside(weights, "out"), attended.reshape(*query.shape[:2], -1))

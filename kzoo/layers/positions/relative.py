@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
-from kzoo.layers.positions.static import as_positions, executor
+from kzoo.layers.positions.static import as_positions, check_rank, executor
 from kzoo.layers.types import Shape, Tensor
 
 
@@ -46,6 +46,10 @@ class AlibiBias(keras.layers.Layer):
         super().__init__(**kwargs)
         check_positive_integers(num_heads=num_heads)
         self.num_heads = num_heads
+
+    def build(self, query_positions_shape: Shape, key_positions_shape: Shape | None = None) -> None:
+        """Check the heads of a layer that attends; there are no weights."""
+        _check_heads(self.num_heads, query_positions_shape)
 
     def call(self, query_positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
         """Return the bias; see the class."""
@@ -153,10 +157,9 @@ class RelativeBias(keras.layers.Layer):
         self.bidirectional = bidirectional
         self.init_std = init_std
 
-    def build(
-        self, query_positions_shape: Shape | None = None, key_positions_shape: Shape | None = None
-    ) -> None:
-        """Create the table."""
+    def build(self, query_positions_shape: Shape, key_positions_shape: Shape | None = None) -> None:
+        """Create the table, and check the heads of a layer that attends."""
+        _check_heads(self.num_heads, query_positions_shape)
         self.table = self.add_weight(
             shape=(self.num_buckets, self.num_heads),
             initializer=keras.initializers.TruncatedNormal(stddev=self.init_std),
@@ -268,5 +271,16 @@ def distance_buckets(
 def _bias_shape(num_heads: int, query_shape: Shape, key_shape: Shape | None) -> Shape:
     """Return the shape of the bias between such positions."""
     key_shape = query_shape if key_shape is None else key_shape
+    check_rank("query_positions", query_shape)
+    check_rank("key_positions", key_shape)
     batch = query_shape[:-1] or key_shape[:-1] or (1,)
     return (*batch, num_heads, query_shape[-1], key_shape[-1])
+
+
+def _check_heads(num_heads: int, shape: Shape) -> None:
+    """Require heads (B, T, N, H) to be as many as the bias is for; positions have fewer axes."""
+    if len(shape) == 4 and shape[2] != num_heads:
+        raise ValueError(
+            f"`num_heads` must be that of the layer that attends, {shape[2]}. "
+            f"Received: num_heads={num_heads}"
+        )

@@ -9,7 +9,7 @@ import numpy as np
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.rope_scaling import RopeScaling, rope_scaling
-from kzoo.layers.positions.static import as_positions, executor, first_positions
+from kzoo.layers.positions.static import as_positions, check_rank, executor, first_positions
 from kzoo.layers.types import Shape, Tensor
 
 
@@ -140,12 +140,14 @@ class RotaryPositions(keras.layers.Layer):
                 "The width of a head must be even and at least `rotary_dim`. "
                 f"Received: heads.shape={heads_shape}, rotary_dim={self.rotary_dim}"
             )
-        lengths = {heads_shape[1], positions_shape[-1] if positions_shape else None}
-        if len({length for length in lengths if isinstance(length, int)}) > 1:
-            raise ValueError(
-                "`positions` must have one position for each token. "
-                f"Received: heads.shape={heads_shape}, positions.shape={tuple(positions_shape)}"
-            )
+        if positions_shape is not None:
+            check_rank("positions", positions_shape)
+            lengths = heads_shape[1], positions_shape[-1]
+            if all(isinstance(length, int) for length in lengths) and len(set(lengths)) > 1:
+                raise ValueError(
+                    "`positions` must have one position for each token. Received: "
+                    f"heads.shape={heads_shape}, positions.shape={tuple(positions_shape)}"
+                )
         return rotary_dim
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.layers.types import Tensor
+from kzoo.layers.types import Shape, Tensor
 
 
 def as_positions(name: str, positions: Tensor) -> Tensor:
@@ -18,18 +18,27 @@ def as_positions(name: str, positions: Tensor) -> Tensor:
 
     Returns:
         The array or the tensor.
+    """
+    if isinstance(positions, range | list | tuple):
+        positions = np.asarray(positions, "int32")
+    check_rank(name, positions.shape)
+    return positions
+
+
+def check_rank(name: str, shape: Shape) -> None:
+    """Require positions of shape (T,) or (B, T).
+
+    Args:
+        name: What the caller knows them by.
+        shape: Their shape.
 
     Raises:
         ValueError: If they have another rank.
     """
-    if isinstance(positions, range | list | tuple):
-        positions = np.asarray(positions, "int32")
-    if len(positions.shape) not in (1, 2):
+    if len(shape) not in (1, 2):
         raise ValueError(
-            f"`{name}` must have shape (T,) or (B, T). "
-            f"Received: {name}.shape={tuple(positions.shape)}"
+            f"`{name}` must have shape (T,) or (B, T). Received: {name}.shape={tuple(shape)}"
         )
-    return positions
 
 
 def first_positions(length: Any) -> Tensor:

@@ -8,15 +8,17 @@ import numpy as np
 from kzoo.layers import (
     AlibiBias,
     LearnedPositions,
+    MultiHeadAttention,
     RelativeBias,
     RotaryPositions,
     SinusoidalPositions,
     SinusoidalPositions2D,
 )
-from tests.kzoo.layers.cases.case import HIDDEN, B, Case, T, random
+from tests.kzoo.layers.cases.case import HIDDEN, B, Case, T
 from tests.reference import positions as reference
 
 N, H = 2, 12
+random = np.random.default_rng(2)
 HEADS = random.normal(size=(B, T, N, H)).astype("float32")
 PATCHES = random.normal(size=(B, 6, 12)).astype("float32")
 # Places of packed sequences, and of one that goes on after 40 tokens.
@@ -39,6 +41,7 @@ def rotary(inputs: dict[str, Any], **arguments: Any) -> Case:
     return Case(RotaryPositions, arguments, {"heads": HEADS, **inputs}, oracle)
 
 
+attend = reference.attention_with_positions
 CASES = {
     "rotary": rotary({}, rope_theta=100.0, rotary_dim=8, scaling=YARN),
     "rotary_positions": rotary({"positions": POSITIONS}, scaling=DYNAMIC),
@@ -77,5 +80,41 @@ CASES = {
     ),
     "learned_positions": Case(
         LearnedPositions, {"max_length": T + 2}, {"hidden": HIDDEN}, reference.learned_positions
+    ),
+    "rotary_attention": Case(
+        MultiHeadAttention,
+        {
+            "num_heads": 4,
+            "num_kv_heads": 2,
+            "head_dim": 6,
+            "causal": True,
+            "position": RotaryPositions(100.0, LLAMA3, rotary_dim=4, name="position"),
+        },
+        {"query": HIDDEN},
+        partial(
+            attend,
+            num_heads=4,
+            num_kv_heads=2,
+            rotate=partial(
+                reference.rotary_positions, rope_theta=100.0, scaling=LLAMA3, rotary_dim=4
+            ),
+        ),
+    ),
+    "alibi_attention": Case(
+        MultiHeadAttention,
+        {"num_heads": 2, "causal": True, "position": AlibiBias(2, name="position")},
+        {"query": HIDDEN},
+        partial(attend, num_heads=2, bias=partial(reference.alibi_bias, num_heads=2)),
+    ),
+    "relative_attention": Case(
+        MultiHeadAttention,
+        {"num_heads": 2, "position": RelativeBias(2, 8, 20, name="position")},
+        {"query": HIDDEN},
+        partial(
+            attend,
+            num_heads=2,
+            causal=False,
+            bias=partial(reference.relative_bias, num_buckets=8, max_distance=20),
+        ),
     ),
 }

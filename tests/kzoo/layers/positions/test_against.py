@@ -108,7 +108,7 @@ def test_relative_bias_of_t5(num_buckets, max_distance, bidirectional):
     )
     theirs = T5Attention(config, has_relative_attention_bias=True, layer_idx=0)
     layer = RelativeBias(N, num_buckets, max_distance, bidirectional)
-    layer.build()
+    layer.build((1,))
     layer.set_weights([theirs.relative_attention_bias.weight.detach().numpy()])
     with torch.no_grad():
         expected = theirs.compute_bias(5, 300, past_seen_tokens=150).numpy()
