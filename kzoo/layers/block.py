@@ -149,6 +149,8 @@ class TransformerBlock(keras.layers.Layer):
         check_choice(RESIDUALS, residual=residual)
         check_choice(NORMS, norm=norm)
         check_positive_numbers(norm_epsilon=norm_epsilon)
+        if layer_scale is not None:
+            check_positive_numbers(layer_scale=layer_scale)
         check_rates(dropout=dropout, stochastic_depth=stochastic_depth)
         self.attention = attention
         self.feed_forward = feed_forward

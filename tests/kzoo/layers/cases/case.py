@@ -23,7 +23,7 @@ CONTEXT_MASK = np.array([[1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 1, 0, 1, 0]], bool)
 
 
 class Case(NamedTuple):
-    """Layers among the arguments are templates: they are never built, so many tests can use them."""
+    """Layers among the arguments are templates, which are never built: many tests can use them."""
 
     layer: type[keras.layers.Layer]
     arguments: dict[str, Any]
