@@ -1,0 +1,1 @@
+"""Benchmarks of the layers: `python -m tests.bench.layers`."""
