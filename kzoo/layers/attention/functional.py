@@ -40,16 +40,24 @@ def attention(
         The attended values, (B, T, N, H); with `return_scores` a pair of them and of the weights
         before dropout, (B, N, T, S).
     """
-    plain = is_static_graph() or soft_cap is not None or dropout is not None or return_scores
-    if not plain and (bias is None or not is_causal):
-        return keras.ops.dot_product_attention(query, key, value, bias=bias, is_causal=is_causal)
-    if is_causal:
+    special = soft_cap is not None or dropout is not None or return_scores
+    fused = _has_fused_kernel() and not special and not is_static_graph()
+    if is_causal and (bias is not None or not fused):
         future = mask_bias(causal_mask(_size(query, 1), _size(key, 1)), query.dtype)
-        bias = future if bias is None else bias + future
-    if not plain:
-        return keras.ops.dot_product_attention(query, key, value, bias=bias)
+        bias, is_causal = future if bias is None else bias + future, False
+    if fused:
+        return keras.ops.dot_product_attention(query, key, value, bias=bias, is_causal=is_causal)
     attended, weights = _plain_attention(query, key, value, bias, soft_cap, dropout)
     return (attended, weights) if return_scores else attended
+
+
+def _has_fused_kernel() -> bool:
+    """Return whether the backend has more to offer than the plain graph.
+
+    TensorFlow has not: what it calls so scales T x S scores instead of T x H queries, and knows of
+    no heads that share keys.
+    """
+    return keras.config.backend() != "tensorflow"
 
 
 def _plain_attention(

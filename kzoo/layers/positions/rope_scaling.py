@@ -177,20 +177,28 @@ def rope_scaling(settings: Mapping[str, Any]) -> RopeScaling:
 
 def _check_values(values: dict[str, Any]) -> None:
     """Require parameters that a scaling can work with."""
-    named = {name: (f"scaling['{name}']", value) for name, value in values.items()}
-    for name, (label, value) in named.items():
-        if name == "original_max_length":
-            check_positive_integers(**{label: value})
-        elif name == "truncate":
-            check_choice((True, False), **{label: value})
-        elif name != "attention_factor" or value is not None:
-            check_positive_numbers(**{label: value})
+    for name, value in values.items():
+        if value is not None or name != "attention_factor":
+            CHECKS.get(name, check_positive_numbers)(**{f"scaling['{name}']": value})
+    factor = values["factor"]
+    if factor < 1:
+        raise ValueError(
+            f"`scaling['factor']` must be at least 1. Received: scaling['factor']={factor}"
+        )
     for low, high in ORDERED:
-        if high in named and not values[low] < values[high]:
-            label, value = named[low]
+        if high in values and not values[low] < values[high]:
             raise ValueError(
-                f"`{label}` must be below {high}={values[high]}. Received: {label}={value}"
+                f"`scaling['{low}']` must be below {high}={values[high]}. "
+                f"Received: scaling['{low}']={values[low]}"
             )
-    if values["factor"] < 1:
-        label, value = named["factor"]
-        raise ValueError(f"`{label}` must be at least 1. Received: {label}={value}")
+
+
+def _check_truth(**arguments: Any) -> None:
+    """Require every argument to be True or False."""
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+
+
+# What a parameter must be, if it is not a positive number.
+CHECKS = {"original_max_length": check_positive_integers, "truncate": _check_truth}

@@ -24,7 +24,8 @@ class RotaryPositions(keras.layers.Layer):
     `scaling` reads longer texts than the model was trained on, `original_max_length` tokens:
 
     * `{"type": "linear", "factor"}`: every frequency over the factor.
-    * `{"type": "dynamic", "factor", "original_max_length"}`: theta grows with the sequence (NTK).
+    * `{"type": "dynamic", "factor", "original_max_length"}`: theta grows with the last position of
+      the call (NTK). Keys that a cache already holds keep the angles they were stored with.
     * `{"type": "yarn", "factor", "original_max_length"}`: high frequencies stay, low ones are
       divided, those between are blended. Also takes `attention_factor`, `beta_fast`, `beta_slow`
       and `truncate`.
@@ -81,7 +82,7 @@ class RotaryPositions(keras.layers.Layer):
         self.rope_theta = rope_theta
         self.scaling = scaling
         self.rotary_dim = rotary_dim
-        self._scaling = None if scaling is None else rope_scaling(scaling)
+        self._scaling: Any = None if scaling is None else rope_scaling(scaling)
 
     def call(self, heads: Tensor, positions: Tensor | None = None) -> Tensor:
         """Rotate; see the class."""

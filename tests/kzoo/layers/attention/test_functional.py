@@ -1,5 +1,7 @@
 """The kernels of attention give the same numbers, masked rows included."""
 
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -81,3 +83,73 @@ def test_dropout_sees_weights_that_sum_to_one():
     assert seen[0].shape == (B, N, T, S)
     np.testing.assert_allclose(seen[0].sum(-1), 1.0, atol=1e-6)
     assert_close(result, to_numpy(attention(*tensors())), 2e-6)
+
+
+@pytest.mark.parametrize("num_kv_heads", [1, 2])
+@pytest.mark.parametrize("soft_cap", [None, 0.5])
+def test_shared_heads_causality_and_soft_caps_agree_with_the_oracle(num_kv_heads, soft_cap):
+    query = random.normal(size=(B, T, 4, H)).astype("float32")
+    key, value = KEY[:, :T, :num_kv_heads], VALUE[:, :T, :num_kv_heads]
+    inputs = [x.astype("float64") for x in (query, key, value)]
+    causal = np.tril(np.ones((1, T, T), bool))
+    expected = reference.attention(*inputs, causal, soft_cap=soft_cap)
+    options = {"is_causal": True, "soft_cap": soft_cap}
+    assert_close(attention(query, key, value, **options), expected, 1e-5)
+    bias = keras.ops.zeros((1, 1, 1, T))  # with a bias, kernels are not told of causality
+    assert_close(attention(query, key, value, bias, **options), expected, 1e-5)
+    with static_graph():
+        assert_close(attention(query, key, value, **options), expected, 1e-5)
+
+
+def test_returned_scores_are_the_weights():
+    mask = MASKS["padding"]
+    bias = mask_bias(mask, "float32")
+    attended, scores = attention(*tensors(), bias=bias, return_scores=True)
+    expected = reference.attention_weights(QUERY, KEY, mask)
+    assert_close(scores, expected, 1e-5)
+    assert_close(attended, to_numpy(attention(*tensors(), bias=bias)), 2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("fused", [True, False])
+def test_huge_scores_stay_finite(dtype, fused):
+    # Queries and keys of +-67 in five dimensions: scores of up to 1e4 in size.
+    heads = np.sign(random.normal(size=(B, T, N, H))) * (1e4 / H**0.5) ** 0.5
+    largest = np.abs(np.einsum("btnh,bsnh->bnts", heads, heads)).max() / H**0.5
+    assert largest == pytest.approx(1e4)
+    inputs = [keras.ops.convert_to_tensor(heads, dtype)] * 2
+    bias = mask_bias(np.zeros((B, T), bool), dtype)
+    with nullcontext() if fused else static_graph():
+        result = attention(*inputs, keras.ops.ones((B, T, N, H), dtype), bias)
+    assert keras.backend.standardize_dtype(result.dtype) == dtype
+    np.testing.assert_allclose(to_numpy(keras.ops.cast(result, "float32")), 1.0, atol=1e-2)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(("batch", "length"), [(0, 3), (2, 1)])
+def test_empty_batches_and_single_tokens(batch, length, fused):
+    query = np.ones((batch, length, 4, H), "float32")
+    key = random.normal(size=(batch, length, 2, H)).astype("float32")
+    with nullcontext() if fused else static_graph():
+        result = attention(query, key, key, is_causal=True)
+    expected = key[:, :, [0, 0, 1, 1]]
+    assert tuple(result.shape) == expected.shape
+    if length == 1:  # there is but one key to attend to
+        np.testing.assert_allclose(to_numpy(result), expected, rtol=1e-6)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda q, k, v: reference.attention(q * 1.01, k, v),
+        lambda q, k, v: reference.attention(q, k[:, ::-1], v),
+        lambda q, k, v: reference.attention(q, k[:, :, ::-1], v[:, :, ::-1]),
+        lambda q, k, v: reference.attention(q, k, v, soft_cap=9.0),
+    ],
+    ids=["scale", "order", "heads", "cap"],
+)
+def test_a_broken_oracle_is_noticed(broken):
+    inputs = [x.astype("float64") for x in (QUERY, KEY, VALUE)]
+    with pytest.raises(AssertionError, match="largest error"):
+        assert_close(attention(*tensors()), broken(*inputs), 1e-5)

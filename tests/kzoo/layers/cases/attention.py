@@ -1,19 +1,17 @@
-"""Cases of attention."""
+"""Cases of attention; those with positions are among the positions."""
 
 from functools import partial
 
+import numpy as np
+
 from kzoo.layers import MultiHeadAttention
-from tests.kzoo.layers.cases.case import (
-    CAUSAL_MASK,
-    CONTEXT,
-    CONTEXT_MASK,
-    HIDDEN,
-    PADDING_MASK,
-    Case,
-)
+from tests.kzoo.layers.cases.case import CONTEXT, CONTEXT_MASK, HIDDEN, PADDING_MASK, B, Case, T
 from tests.reference import attention as reference
 
 attend = reference.multi_head_attention
+DOCUMENT_IDS = np.array([[0, 0, 1, 1, 1], [3, 3, 3, 3, 5]], "int32")
+PAIRS_MASK = np.random.default_rng(2).random((B, T, T)) < 0.7
+EVERYTHING = {"num_heads": 4, "num_kv_heads": 2, "causal": True, "window": 3, "soft_cap": 2.0}
 CASES = {
     "attention": Case(
         MultiHeadAttention, {"num_heads": 2}, {"query": HIDDEN}, partial(attend, num_heads=2)
@@ -26,14 +24,20 @@ CASES = {
     ),
     "attention_causal": Case(
         MultiHeadAttention,
-        {"num_heads": 2},
-        {"query": HIDDEN, "mask": CAUSAL_MASK},
-        partial(attend, num_heads=2),
+        {"num_heads": 2, "num_kv_heads": 1, "causal": True},
+        {"query": HIDDEN},
+        partial(attend, num_heads=2, num_kv_heads=1, causal=True),
     ),
     "attention_cross": Case(
         MultiHeadAttention,
         {"num_heads": 3, "head_dim": 5},
         {"query": HIDDEN, "context": CONTEXT, "mask": CONTEXT_MASK},
         partial(attend, num_heads=3),
+    ),
+    "attention_everything": Case(
+        MultiHeadAttention,
+        {**EVERYTHING, "query_key_norm": True, "gated": True},
+        {"query": HIDDEN, "mask": PAIRS_MASK, "document_ids": DOCUMENT_IDS},
+        partial(attend, **EVERYTHING),
     ),
 }

@@ -171,8 +171,9 @@ def test_large_heads_stay_finite():
         ({"scaling": {"type": "linear", "factor": 0.5}}, r"factor'\]` must be at least 1"),
         ({"scaling": {"type": "linear", "factor": "2"}}, r"must be a positive number. .*='2'"),
         ({"scaling": {**YARN, "original_max_length": 8.5}}, r"must be a positive integer. .*=8.5"),
+        ({"scaling": {**YARN, "factor": None}}, r"factor'\]` must be a positive number. .*None"),
         ({"scaling": {**YARN, "beta_slow": 64}}, r"beta_slow'\]` must be below beta_fast=32.0"),
-        ({"scaling": {**YARN, "truncate": 2}}, r"truncate'\]` must be one of True, False"),
+        ({"scaling": {**YARN, "truncate": 2}}, r"truncate'\]` must be True or False"),
         ({"scaling": {**LLAMA3, "low_freq_factor": 4.0}}, r"must be below high_freq_factor=4.0"),
     ],
 )
