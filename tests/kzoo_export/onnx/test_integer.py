@@ -89,7 +89,8 @@ def test_silent_channels_are_no_danger() -> None:
 def test_outlying_units_become_a_layer_of_their_own(
     activation: str, into: str, tmp_path: Path
 ) -> None:
-    text = f"""g (float[1,10,{K}] x) => (float[1,10,{K}] y) {{
+    text = f"""<ir_version: 9, opset_import: ["" : 20]>
+    g (float[1,10,{K}] x) => (float[1,10,{K}] y) {{
         h = MatMul (x, w) i = Add (h, b) a = {activation} (i) s = MatMul (a, v) {into}
     }}"""
     x, constants = normal(1, 10, K), {"w": normal(K, N, seed=1), "v": normal(N, K, seed=2)}
@@ -97,7 +98,7 @@ def test_outlying_units_become_a_layer_of_their_own(
     constants["w"][:, [3, 9]] *= 50.0
     # As in trained models, where units that are large have small weights.
     constants["v"][[3, 9]] /= 50.0
-    original = parse(text, opset=20, **constants)
+    original = parse(text, **constants)
     expected = run(original, tmp_path, x=x)
     magnitudes = outliers.largest(original, {"x": x})
     split = original.clone()
