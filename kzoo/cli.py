@@ -104,9 +104,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, dict):
         value = [f"{name}  {each}" for name, each in value.items()]
     rows = value if isinstance(value, list | tuple) else [value]
-    return "\n".join(
-        " ".join(map(str, e.values())) if isinstance(e, dict) else str(e) for e in rows
-    )
+    return "\n".join(" ".join(map(str, e.values())) if type(e) is dict else str(e) for e in rows)
 
 
 @app.command()
