@@ -95,9 +95,16 @@ def info(source: Model, as_json: Json = False) -> None:
         return
     table = Table(title=source, title_justify="left", show_header=False)
     for key, value in facts.items():
-        nested = isinstance(value, dict | list)
-        table.add_row(key, json.dumps(value, indent=1) if nested else str(value))
+        table.add_row(key, _readable(value))
     out.print(table)
+
+
+def _readable(value: Any) -> str:
+    """Write a value for people: a line for each entry, none of Python's punctuation."""
+    if isinstance(value, dict):
+        value = [f"{name}  {each}" for name, each in value.items()]
+    rows = value if isinstance(value, list | tuple) else [value]
+    return "\n".join(" ".join(map(str, e.values())) if type(e) is dict else str(e) for e in rows)
 
 
 @app.command()

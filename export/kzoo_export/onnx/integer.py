@@ -1,18 +1,19 @@
 """Dynamic 8-bit quantization of an ONNX graph, with standard operations only.
 
-A product x @ W becomes u8(x) @ i8(W) in integers, where x gets its scale at run time and W has one
-scale for each column. The channels of x that are outliers are set to zero first, and multiplied
-apart in float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The
-weights of other products are stored in 8 bits and widened when they are used.
+A product x @ W becomes u8(x / s) @ i8(s W) in integers, where x gets its scale at run time and W
+has one for each column; s smooths the outliers of x. Outlying units of feed-forward layers stay in
+float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The weights of
+other products are stored in 8 bits and widened when they are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
+from kzoo_export.onnx import outliers, units
 from kzoo_export.onnx.edit import Editor, weight_of, weights_in_use
-from kzoo_export.onnx.products import Product, is_row, only_use, products
+from kzoo_export.onnx.products import Product, is_row, products
 
 _LEVELS = 127
 # Operations whose weights are stored in 8 bits and widened at run time. Tables that are added are
@@ -20,21 +21,26 @@ _LEVELS = 127
 _WIDENED = ("Conv", "ConvTranspose", "Einsum", "MatMul", "Gemm", "GRU", "LSTM", "RNN")
 
 
-def quantize_weights(model: ir.Model, outliers: Mapping[str, np.ndarray]) -> None:
+def quantize_weights(model: ir.Model, magnitudes: Mapping[str, np.ndarray]) -> None:
     """Quantize every weight of a model in place.
 
     Args:
         model: The float32 model.
-        outliers: Channels that stay in float32, by the name of the value that has them.
+        magnitudes: The largest magnitude of every channel, by the name of the value that enters a
+            product.
     """
     import onnx_ir.passes.common as passes
 
     graph = model.graph
     _separate_biases(graph)
     weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
-    inputs: dict[str, tuple[ir.Value, ...]] = {}
+    magnitudes = units.split(graph, magnitudes)
+    readers: dict[ir.Value, list[Product]] = {}
     for product in products(graph):
-        _multiply_integers(graph, product, outliers, inputs)
+        if not product.stored.name.endswith(units.SUFFIX):
+            readers.setdefault(product.activation, []).append(product)
+    for activation, group in readers.items():
+        _multiply_integers(graph, group, magnitudes.get(activation.name))
     for node in list(graph):
         if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
             _look_up_integers(graph, node)
@@ -97,61 +103,36 @@ def exact_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiply_integers(
-    graph: ir.Graph,
-    product: Product,
-    outliers: Mapping[str, np.ndarray],
-    inputs: dict[str, tuple[ir.Value, ...]],
+    graph: ir.Graph, group: Sequence[Product], magnitudes: np.ndarray | None
 ) -> None:
-    """Replace one product; what several products read is quantized once."""
-    edit = Editor(graph, product.node)
-    name, matrix = product.stored.name, product.matrix
-    channels = outliers.get(product.activation.name)
-    if product.activation.name not in inputs:
-        inputs[product.activation.name] = _quantize_input(edit, product.activation, channels)
-    quantized, scale, zero, *apart = inputs[product.activation.name]
-    if apart:
-        rest = matrix.copy()
-        rest[channels] = 0.0
-    else:
-        rest = matrix
-    elements, scales = exact_columns(rest)
-    columns = edit.constant(f"{name}_scale", scales.reshape(-1))
-    weight = edit.constant(f"{name}_int8", elements)
-    total = edit.add("MatMulInteger", quantized, weight, zero)
+    """Replace all products that read one activation, which is quantized once."""
+    matrices = [product.matrix for product in group]
+    factors = None if magnitudes is None else outliers.smoothing(magnitudes, matrices)
+    activation = group[0].activation
+    edit = Editor(graph, group[0].node)
+    if factors is not None:
+        inverse = edit.constant(f"{activation.name}_smoothing", 1.0 / factors)
+        activation = edit.add("Mul", activation, inverse)
+        matrices = [matrix * factors[:, None] for matrix in matrices]
+    quantized = edit.add("DynamicQuantizeLinear", activation, outputs=3)
+    for product, matrix in zip(group, matrices, strict=True):
+        _multiply(Editor(graph, product.node), product, matrix, quantized)
+
+
+def _multiply(
+    edit: Editor, product: Product, matrix: np.ndarray, quantized: tuple[ir.Value, ...]
+) -> None:
+    """Replace one product of quantized (elements, scale, zero point) with a matrix."""
+    activation, scale, zero = quantized
+    elements, scales = exact_columns(matrix)
+    weight = edit.constant(f"{product.stored.name}_int8", elements)
+    columns = edit.constant(f"{product.stored.name}_scale", scales.reshape(-1))
+    total = edit.add("MatMulInteger", activation, weight, zero)
     total = edit.add("Cast", total, to=ir.DataType.FLOAT)
     result = edit.add("Mul", total, edit.add("Mul", scale, columns))
     if product.bias is not None:
-        # Before the outliers: the runtime makes the bias part of the integer product.
         result = edit.add("Add", result, product.bias)
-    if apart:
-        kept = edit.constant(f"{name}_outliers", matrix[channels])
-        result = _add(edit, product.output, result, edit.add("MatMul", apart[0], kept))
     edit.replace(product.output, result)
-
-
-def _add(edit: Editor, output: ir.Value, first: ir.Value, second: ir.Value) -> ir.Value:
-    """Add two parts of an output; where it goes into a sum, the second becomes part of the sum."""
-    total = only_use(output, "Sum")
-    if total is None:
-        return edit.add("Add", first, second)
-    second.shape, second.type = output.shape, output.type
-    wider = Editor(edit.graph, total)
-    wider.replace(total.outputs[0], wider.add("Sum", *total.inputs, second))
-    return first
-
-
-def _quantize_input(
-    edit: Editor, activation: ir.Value, channels: np.ndarray | None
-) -> tuple[ir.Value, ...]:
-    """Give (elements, scale, zero point) of an activation, and its outlying channels if any."""
-    if channels is None:
-        return tuple(edit.add("DynamicQuantizeLinear", activation, outputs=3))
-    kept = np.ones(int(activation.shape[-1]), np.float32)
-    kept[channels] = 0.0
-    mask = edit.constant(f"{activation.name}_inliers", kept)
-    index = edit.constant(f"{activation.name}_channels", channels)
-    quantized = edit.add("DynamicQuantizeLinear", edit.add("Mul", activation, mask), outputs=3)
-    return (*quantized, edit.add("Gather", activation, index, axis=-1))
 
 
 def _look_up_integers(graph: ir.Graph, node: ir.Node) -> None:

@@ -1,9 +1,8 @@
-"""Find the few channels of activations that would take the whole range of 8 bits for themselves.
+"""Find the channels of activations that would take the whole range of 8 bits for themselves.
 
 Dynamic quantization gives one scale to all of an activation. In transformers a handful of channels
 is an order of magnitude larger than the rest, which is then left with a few of the 256 steps. A
-look at samples tells which; they are multiplied in float32 (the idea is that of Dettmers et al.,
-LLM.int8(), 2022, section 3.2, with the channels chosen once).
+look at samples tells which.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,34 +13,84 @@ import onnx_ir as ir
 
 from kzoo_export.onnx.products import products
 
-# An outlier is this many times larger than the median channel...
+# An outlier is this many times larger than the median channel.
 _TIMES_MEDIAN = 2.5
-# ...and at most this many of them are taken out of a product; the largest.
-_MOST = 16
-# Worth it only if the range of what remains shrinks by this factor.
+# Something is done about outliers only if they hold the range of the rest down to this share.
 _WORTHWHILE = 0.75
+# How much of an outlier is moved to the weights; the rest stays.
+_STRENGTH = 0.8
+# Small channels are not enlarged beyond this: unseen samples may have more in them.
+_SMALLEST_FACTOR = 0.5
 # Rows of samples that are looked at.
 _ROWS = 64
 
 
-def find(model: ir.Model, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Find the outlying channels of whatever enters a product with a weight.
+def largest(model: ir.Model, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run the float32 model and keep the largest magnitude of every channel.
 
     Args:
         model: The float32 model.
         samples: Inputs by name, any number of rows.
 
     Returns:
-        The channels, by the name of the value that enters a product; values without outliers are
-        left out.
+        One magnitude for each channel, by the name of each value that enters a product with a
+        weight.
     """
-    names = {product.activation.name for product in products(model.graph)}
-    found = {}
-    for name, largest in _largest(model, sorted(names), samples).items():
-        channels = _outlying(largest)
-        if len(channels):
-            found[name] = channels
-    return found
+    names = sorted({product.activation.name for product in products(model.graph)})
+    given = {name: _channels(samples[name]) for name in names if name in samples}
+    computed = [name for name in names if name not in given]
+    if not computed:
+        return given
+    session = _probe(model, computed)
+    batch_size = int(model.graph.inputs[0].shape[0])
+    inputs = [value.name for value in model.graph.inputs]
+    num_rows = len(samples[inputs[0]])
+    found = [np.float32(0.0)] * len(computed)
+    for start in range(0, min(_ROWS, num_rows), batch_size):
+        rows = np.arange(start, start + batch_size) % num_rows
+        outputs = session.run(computed, {name: samples[name][rows] for name in inputs})
+        found = [np.maximum(_channels(a), before) for a, before in zip(outputs, found, strict=True)]
+    return {**given, **dict(zip(computed, found, strict=True))}
+
+
+def outlying(magnitudes: np.ndarray, most: int | None = None) -> np.ndarray:
+    """Pick the channels that are much larger than the others.
+
+    Args:
+        magnitudes: The largest magnitude of each channel.
+        most: How many are picked at most; the largest.
+
+    Returns:
+        Their indices, none if the range of the rest would hardly be smaller.
+    """
+    order = np.argsort(-magnitudes, kind="stable")
+    count = int((magnitudes > _TIMES_MEDIAN * np.median(magnitudes)).sum())
+    count = min(count, len(order) if most is None else most)
+    rest = magnitudes[order[count]] if count < len(order) else 0.0
+    worthwhile = count > 0 and rest <= _WORTHWHILE * magnitudes[order[0]]
+    return np.sort(order[: count if worthwhile else 0]).astype(np.int64)
+
+
+def smoothing(magnitudes: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Choose what to divide channels by, and multiply the rows of their weights by instead.
+
+    The product stays the same, while outliers and large weights share the loss of precision
+    (Xiao et al., SmoothQuant, 2022, equation 4).
+
+    Args:
+        magnitudes: The largest magnitude of each channel, (K,).
+        matrices: The weights (K, N) of all products that read the channels.
+
+    Returns:
+        One factor for each channel (K,), or `None` if there are no outliers.
+    """
+    if not len(outlying(magnitudes)):
+        return None
+    weights = np.max([np.abs(matrix).max(1) for matrix in matrices], axis=0)
+    tiny = np.float32(1e-6)
+    shares = [np.maximum(array, tiny * array.max() + tiny) for array in (magnitudes, weights)]
+    factors = shares[0] ** _STRENGTH / shares[1] ** (1.0 - _STRENGTH)
+    return np.maximum(factors / np.median(factors), _SMALLEST_FACTOR).astype(np.float32)
 
 
 def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
@@ -80,29 +129,6 @@ def _table_sizes(value: ir.Value) -> list[int]:
     return sizes
 
 
-def _largest(
-    model: ir.Model, names: Sequence[str], samples: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Run the float32 model and keep the largest magnitude of every channel."""
-    given = {name: _channels(samples[name]) for name in names if name in samples}
-    computed = [name for name in names if name not in given]
-    if not computed:
-        return given
-    session = _probe(model, computed)
-    batch_size = int(model.graph.inputs[0].shape[0])
-    inputs = [value.name for value in model.graph.inputs]
-    rows = min(_ROWS, len(samples[inputs[0]]))
-    found = [np.zeros(0, np.float32)] * len(computed)
-    for start in range(0, max(rows - batch_size, 0) + 1, batch_size):
-        chosen = np.arange(start, start + batch_size) % len(samples[inputs[0]])
-        outputs = session.run(computed, {name: samples[name][chosen] for name in inputs})
-        found = [
-            np.maximum(_channels(array), before if before.size else 0.0)
-            for array, before in zip(outputs, found, strict=True)
-        ]
-    return {**given, **dict(zip(computed, found, strict=True))}
-
-
 def _channels(array: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(array).reshape(-1, array.shape[-1]).max(0))
 
@@ -120,12 +146,3 @@ def _probe(model: ir.Model, names: Sequence[str]) -> Any:
     return onnxruntime.InferenceSession(
         ir.to_proto(probed).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-def _outlying(largest: np.ndarray) -> np.ndarray:
-    """Pick the channels to keep out of an 8-bit product."""
-    order = np.argsort(-largest, kind="stable")
-    count = min(_MOST, int((largest > _TIMES_MEDIAN * np.median(largest)).sum()))
-    if count == 0 or largest[order[count]] > _WORTHWHILE * largest[order[0]]:
-        return order[:0]
-    return np.sort(order[:count]).astype(np.int64)

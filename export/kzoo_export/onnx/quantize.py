@@ -40,7 +40,7 @@ def quantize(
         half.store_weights(model)
     elif recipe.weights == "int8":
         samples = outliers.random_samples(model) if calibration is None else calibration
-        integer.quantize_weights(model, outliers.find(model, samples))
+        integer.quantize_weights(model, outliers.largest(model, samples))
     else:
         raise ExportError(f"There is no ONNX conversion for the recipe {recipe.name!r}")
     passes.RemoveUnusedNodesPass()(model)

@@ -9,12 +9,15 @@ import onnx_ir as ir
 
 from kzoo_export.onnx import runtime
 
+HEADER = '<ir_version: 9, opset_import: ["" : 18, "com.microsoft" : 1]>'
+
 
 def parse(text: str, **constants: np.ndarray) -> ir.Model:
-    """Build a model from ONNX's text form, with the constants it names."""
-    model = onnx.parser.parse_model(
-        f'<ir_version: 9, opset_import: ["" : 18, "com.microsoft" : 1]>\n{text}'
-    )
+    """Build a model from ONNX's text form, with the constants it names.
+
+    A text that begins with a header of its own has another version of the operations.
+    """
+    model = onnx.parser.parse_model(text if text.startswith("<") else f"{HEADER}\n{text}")
     for name, array in constants.items():
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
     onnx.checker.check_model(model, full_check=True)

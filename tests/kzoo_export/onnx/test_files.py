@@ -92,7 +92,9 @@ def test_portable_files_have_standard_operations_only(files: Files, recipe: str)
     inspection = files["portable"][recipe].inspection
     assert inspection.custom_ops == ()
     assert inspection.ops["LayerNormalization"] == NORMS
-    assert inspection.ops["Gelu"] == GELUS
+    # In 8 bits, outlying units may have a thin layer of their own beside each of the others.
+    most = 2 * GELUS if recipe == "dynamic_int8" else GELUS
+    assert GELUS <= inspection.ops["Gelu"] <= most
     assert inspection.ops["Softmax"] == NUM_LAYERS
 
 

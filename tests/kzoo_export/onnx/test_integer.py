@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from kzoo_export.onnx import outliers
+from kzoo_export.onnx import outliers, units
 from kzoo_export.onnx.integer import exact_columns, quantize_weights, symmetric
 from kzoo_export.recipe import RECIPES
 from kzoo_export.spec import ExportError, Spec
@@ -50,29 +50,67 @@ def error_of(model: ir.Model, folder: Path, x: np.ndarray, expected: np.ndarray)
     return float(np.sqrt(np.square(difference).mean() / np.square(expected).mean()))
 
 
-def test_outliers_are_found_and_kept_apart(tmp_path: Path) -> None:
+def test_outliers_are_smoothed(tmp_path: Path) -> None:
     x, w, b = normal(1, 10, K), normal(K, N, seed=1), normal(N, seed=2)
     x[..., [5, 40]] *= 50.0
-    expected = x @ w + b
-    found = outliers.find(parse(PRODUCT, w=w, b=b), {"x": x})
-    assert {name: list(channels) for name, channels in found.items()} == {"x": [5, 40]}
-    with_outliers, without = parse(PRODUCT, w=w, b=b), parse(PRODUCT, w=w, b=b)
-    quantize_weights(with_outliers, found)
-    quantize_weights(without, {})
-    # The two large channels carry nearly all of the result, so compare what is left of it.
-    small = np.delete(np.arange(K), [5, 40])
-    scale = np.linalg.norm(x[..., small] @ w[small]) / np.linalg.norm(expected)
-    apart = error_of(with_outliers, tmp_path, x, expected) / scale
-    together = error_of(without, tmp_path, x, expected) / scale
+    # As in trained models, where channels that are large have small weights.
+    w[[5, 40]] /= 50.0
+    magnitudes = outliers.largest(parse(PRODUCT, w=w, b=b), {"x": x})
+    np.testing.assert_array_equal(magnitudes["x"], np.abs(x).max((0, 1)))
+    assert list(outliers.outlying(magnitudes["x"])) == [5, 40]
+    smooth, rough = parse(PRODUCT, w=w, b=b), parse(PRODUCT, w=w, b=b)
+    quantize_weights(smooth, magnitudes)
+    quantize_weights(rough, {})
     # 8 bits leave about half a percent of noise in a product; a range 50 times as wide, far more.
-    assert apart < 0.02
-    assert together > 5 * apart
-    assert ops(with_outliers).count("MatMulInteger") == 1
-    assert ops(with_outliers).count("MatMul") == 1
+    assert error_of(smooth, tmp_path, x, x @ w + b) < 0.02
+    assert error_of(rough, tmp_path, x, x @ w + b) > 0.1
+    assert ops(smooth).count("MatMulInteger") == ops(rough).count("MatMulInteger") == 1
 
 
-def test_even_channels_have_no_outliers() -> None:
-    assert outliers.find(parse(PRODUCT, w=normal(K, N), b=normal(N)), {"x": normal(1, 10, K)}) == {}
+def test_even_channels_are_not_smoothed() -> None:
+    magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
+    assert not len(outliers.outlying(magnitudes))
+    assert outliers.smoothing(magnitudes, [normal(K, N)]) is None
+
+
+def test_silent_channels_are_no_danger() -> None:
+    """What was zero on all samples may be large on others: it must not be enlarged much."""
+    magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
+    magnitudes[:3], magnitudes[7] = 0.0, 100.0
+    factors = outliers.smoothing(magnitudes, [normal(K, N)])
+    assert factors is not None
+    assert np.isfinite(factors).all()
+    assert factors.min() >= 0.5
+    assert factors.argmax() == 7
+
+
+@pytest.mark.parametrize("activation", ["Gelu", "Relu", "Tanh"])
+@pytest.mark.parametrize("into", ["t = Add (s, c) y = Neg (t)", "t = Add (s, c) y = Sum (t, x)"])
+def test_outlying_units_become_a_layer_of_their_own(
+    activation: str, into: str, tmp_path: Path
+) -> None:
+    text = f"""<ir_version: 9, opset_import: ["" : 20]>
+    g (float[1,10,{K}] x) => (float[1,10,{K}] y) {{
+        h = MatMul (x, w) i = Add (h, b) a = {activation} (i) s = MatMul (a, v) {into}
+    }}"""
+    x, constants = normal(1, 10, K), {"w": normal(K, N, seed=1), "v": normal(N, K, seed=2)}
+    constants |= {"b": normal(N, seed=3), "c": normal(K, seed=4)}
+    constants["w"][:, [3, 9]] *= 50.0
+    # As in trained models, where units that are large have small weights.
+    constants["v"][[3, 9]] /= 50.0
+    original = parse(text, **constants)
+    expected = run(original, tmp_path, x=x)
+    magnitudes = outliers.largest(original, {"x": x})
+    split = original.clone()
+    left = units.split(split.graph, magnitudes)
+    # Tanh bounds its units: none is an outlier.
+    assert ops(split).count("MatMul") == (2 if activation == "Tanh" else 4)
+    assert list(np.flatnonzero(left["a"] == 0.0)) == ([] if activation == "Tanh" else [3, 9])
+    # Not quantized yet: only the order of sums is another one.
+    np.testing.assert_allclose(run(split, tmp_path, x=x), expected, rtol=1e-4, atol=1e-3)
+    quantize_weights(original, magnitudes)
+    assert error_of(original, tmp_path, x, expected) < 0.03
+    assert ops(original).count("MatMulInteger") == 2
 
 
 def test_tables_keep_a_scale_for_each_row(tmp_path: Path) -> None:
