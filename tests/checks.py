@@ -152,7 +152,7 @@ def check_policy(layer: keras.layers.Layer, inputs: Inputs, oracle: Oracle, poli
 
 def compiled(layer: keras.layers.Layer, inputs: Inputs) -> Any:
     """Call the layer through the backend's compiler."""
-    tensors = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
+    tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
     return COMPILERS[keras.config.backend()](layer, tensors)
 
 

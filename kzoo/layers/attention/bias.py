@@ -47,13 +47,14 @@ def attention_bias(
     """
     offset = 0 if start is None else start
     added = _position_bias(position, lengths, offset)
-    near = window is not None and not (isinstance(lengths[1], int) and window >= lengths[1])
-    given = mask is not None or document_ids is not None or added is not None or near
-    if causal and start is None and not given:
+    if window is not None and isinstance(lengths[1], int) and window >= lengths[1]:
+        window = None
+    given = (mask, document_ids, added, window)
+    if causal and start is None and all(each is None for each in given):
         return None, True
     combined = combine_masks(
         causal_mask(*lengths, offset) if causal else None,
-        window_mask(*lengths, window, offset) if near else None,
+        window_mask(*lengths, window, offset) if window is not None else None,
         document_mask(document_ids, document_ids) if document_ids is not None else None,
     )
     if mask is not None:

@@ -29,16 +29,38 @@ def check_mask_kinds(mask: Tensor | None, implied: Tensor | None) -> Tensor | No
     return implied if mask is None else mask
 
 
-def check_context(context: Tensor | None, **options: Any) -> None:
-    """Require a context to come without what has a meaning inside one sequence alone.
+def check_call(
+    query: Tensor,
+    context: Tensor | None,
+    mask: Tensor | None,
+    document_ids: Tensor | None,
+    cache: Any,
+    causal: bool,
+    window: int | None,
+) -> None:
+    """Require call arguments that go together, and with those of the layer.
 
     Args:
-        context: The call argument.
-        **options: Constructor or call arguments that need a single sequence, by name.
+        query: The call argument, as all up to `cache`.
+        context: What is attended to, or None.
+        mask: The mask that is used, or None.
+        document_ids: The documents of the tokens, or None.
+        cache: What precedes the query, or None.
+        causal: Whether the layer is causal.
+        window: How far the layer sees, or None.
 
     Raises:
-        ValueError: If a context and any of them are given.
+        ValueError: If any of them is wrong.
     """
+    alone = {"causal": causal, "window": window, "document_ids": document_ids, "cache": cache}
+    _check_context(context, **alone)
+    _check_cache(cache, causal, document_ids)
+    keys = (query if context is None else context) if cache is None else cache["key"]
+    _check_masks(mask, document_ids, query.shape[1], keys.shape[1])
+
+
+def _check_context(context: Tensor | None, **options: Any) -> None:
+    """Require a context to come without what has a meaning inside one sequence alone."""
     given = [name for name, option in options.items() if option is not None and option is not False]
     if context is not None and given:
         raise ValueError(
@@ -47,20 +69,10 @@ def check_context(context: Tensor | None, **options: Any) -> None:
         )
 
 
-def check_masks(
+def _check_masks(
     mask: Tensor | None, document_ids: Tensor | None, num_queries: Any, num_keys: Any
 ) -> None:
-    """Require masks of the lengths of what they mask.
-
-    Args:
-        mask: (B, S) or (B, T, S), or None.
-        document_ids: (B, T), or None.
-        num_queries: T.
-        num_keys: S.
-
-    Raises:
-        ValueError: If a rank, a dtype or a length is wrong.
-    """
+    """Require masks of the lengths of what they mask."""
     if mask is not None:
         check_mask(mask)
         lengths = (num_queries, num_keys)[3 - len(mask.shape) :]
@@ -78,17 +90,8 @@ def check_masks(
             )
 
 
-def check_cache(cache: Any, causal: bool, document_ids: Tensor | None) -> None:
-    """Require a cache to be one, and to be used where it gives what a full pass gives.
-
-    Args:
-        cache: The call argument.
-        causal: Whether the layer is causal.
-        document_ids: The call argument.
-
-    Raises:
-        ValueError: If the cache cannot be used.
-    """
+def _check_cache(cache: Any, causal: bool, document_ids: Tensor | None) -> None:
+    """Require a cache to be one, and to be used where it gives what a full pass gives."""
     if cache is None:
         return
     if not isinstance(cache, dict) or set(cache) != {"key", "value"}:

@@ -8,7 +8,7 @@ import keras
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.attention.bias import attention_bias, length_of, places
 from kzoo.layers.attention.cache import Cache, empty_cache, update_cache
-from kzoo.layers.attention.calls import check_cache, check_context, check_mask_kinds, check_masks
+from kzoo.layers.attention.calls import check_call, check_mask_kinds
 from kzoo.layers.attention.functional import attention
 from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
 from kzoo.layers.normalization import RMSNorm
@@ -172,7 +172,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Any:
         """Attend; see the class."""
         mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
-        self._check_call(query, context, mask, document_ids, cache)
+        check_call(query, context, mask, document_ids, cache, self.causal, self.window)
         attended = query if context is None else context
         heads = self._split_heads(self.query(query))
         key, value = (self._split_heads(part(attended)) for part in (self.key, self.value))
@@ -250,7 +250,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Any:
         """Return what a call will return, without computing it."""
         mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
-        self._check_call(query, context, mask, document_ids, cache)
+        check_call(query, context, mask, document_ids, cache, self.causal, self.window)
         symbol = partial(keras.KerasTensor, dtype=self.compute_dtype)
         outputs: list[Any] = [symbol(query.shape)]
         if return_scores:
@@ -275,21 +275,6 @@ class MultiHeadAttention(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> "MultiHeadAttention":
         """Make the layer that a config describes."""
         return cls(**composed_arguments(config))
-
-    def _check_call(
-        self,
-        query: Tensor,
-        context: Tensor | None,
-        mask: Tensor | None,
-        document_ids: Tensor | None,
-        cache: Cache | None,
-    ) -> None:
-        """Require call arguments that go together and with the layer's own."""
-        options = {"causal": self.causal, "window": self.window}
-        check_context(context, **options, document_ids=document_ids, cache=cache)
-        check_cache(cache, self.causal, document_ids)
-        keys = (query if context is None else context) if cache is None else cache["key"]
-        check_masks(mask, document_ids, query.shape[1], keys.shape[1])
 
     def _split_heads(self, projected: Tensor) -> Tensor:
         """Reshape (B, T, N * H) to (B, T, N, H)."""

@@ -1,6 +1,7 @@
 """Wrong constructor arguments get one clear error each."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,15 +18,20 @@ from kzoo.layers import (
     NoNorm,
     PatchEmbedding,
     Pooler,
+    ReplacedTokenHead,
     RMSNorm,
+    SentenceOrderHead,
+    SequenceClassificationHead,
+    SpanHead,
     StochasticDepth,
+    TokenClassificationHead,
     TokenEmbedding,
     TransformerBlock,
 )
 from kzoo.layers.arguments import check_choice, check_positive_numbers
 
 EMBEDDING = {"vocab_size": 5, "hidden_dim": 4, "max_length": 3}
-PARTS = {"attention": MultiHeadAttention(2), "feed_forward": FeedForward(8)}
+PARTS: dict[str, Any] = {"attention": MultiHeadAttention(2), "feed_forward": FeedForward(8)}
 POSITIVE_INTEGER = "`{}` must be a positive integer. Received: {}="
 POSITIVE_NUMBER = "`{}` must be a positive number. Received: {}="
 RATE = "`{}` must be a number in [0, 1). Received: {}="
@@ -45,6 +51,7 @@ WRONG = [
     (LayerNorm, {"epsilon": -1e-12}, "epsilon", POSITIVE_NUMBER),
     (LayerScale, {"init_value": 0}, "init_value", POSITIVE_NUMBER),
     (MaskedLMHead, {"vocab_size": 0}, "vocab_size", POSITIVE_INTEGER),
+    (MaskedLMHead, {"vocab_size": 3, "hidden_dim": 0}, "hidden_dim", POSITIVE_INTEGER),
     (MaskedLMHead, {"vocab_size": 3, "activation": None}, "activation", CHOICE),
     (MaskedLMHead, {"vocab_size": 3, "norm_epsilon": 0}, "norm_epsilon", POSITIVE_NUMBER),
     (NextSentenceHead, {"init_std": float("nan")}, "init_std", POSITIVE_NUMBER),
@@ -52,8 +59,15 @@ WRONG = [
     (PatchEmbedding, {"patch_size": 4, "hidden_dim": 0}, "hidden_dim", POSITIVE_INTEGER),
     (Pooler, {"hidden_dim": 0}, "hidden_dim", POSITIVE_INTEGER),
     (Pooler, {"activation": "linear"}, "activation", CHOICE),
+    (ReplacedTokenHead, {"activation": "elu"}, "activation", CHOICE),
+    (ReplacedTokenHead, {"init_std": -0.02}, "init_std", POSITIVE_NUMBER),
     (RMSNorm, {"epsilon": 0}, "epsilon", POSITIVE_NUMBER),
+    (SentenceOrderHead, {"dropout": 2}, "dropout", RATE),
+    (SequenceClassificationHead, {"num_classes": 0}, "num_classes", POSITIVE_INTEGER),
+    (SequenceClassificationHead, {"num_classes": 2, "dropout": -0.1}, "dropout", RATE),
+    (SpanHead, {"dropout": "0"}, "dropout", RATE),
     (StochasticDepth, {"rate": 1}, "rate", RATE),
+    (TokenClassificationHead, {"num_classes": "9"}, "num_classes", POSITIVE_INTEGER),
     (TokenEmbedding, {"vocab_size": 5, "hidden_dim": 4, "scale": 0.0}, "scale", POSITIVE_NUMBER),
     (TokenEmbedding, {"vocab_size": 5, "hidden_dim": True}, "hidden_dim", POSITIVE_INTEGER),
     (
@@ -90,6 +104,11 @@ def test_constructor_arguments(layer, arguments, name, message):
         (StochasticDepth(0.1), (4,), "expected min_ndim=2, found ndim=1"),
         (NextSentenceHead(), (2, 3, 4), "expected ndim=2, found ndim=3"),
         (Pooler(), (2, 4), "expected ndim=3, found ndim=2"),
+        (ReplacedTokenHead(), (2, 4), "expected ndim=3, found ndim=2"),
+        (SentenceOrderHead(), (2, 3, 4), "expected ndim=2, found ndim=3"),
+        (SequenceClassificationHead(2), (2, 3, 4), "expected ndim=2, found ndim=3"),
+        (SpanHead(), (2, 4), "expected ndim=3, found ndim=2"),
+        (TokenClassificationHead(2), (2, 4), "expected ndim=3, found ndim=2"),
         (TransformerBlock(**PARTS), (2, 4), "expected ndim=3, found ndim=2"),
     ],
 )

@@ -17,7 +17,9 @@ MISTAKES = {
     ),
     "normalization: no shift": (
         "no_norm",
-        lambda weights, inputs: reference.no_norm({**weights, "beta": 0.0}, inputs),
+        lambda weights, inputs: reference.no_norm(
+            {**weights, "beta": 0.0 * weights["beta"]}, inputs
+        ),
     ),
     "feed_forward: gate and value exchanged": (
         "gated_feed_forward_silu",

@@ -23,17 +23,17 @@ def test_agrees_with_keras(context, num_kv_heads):
     causal = context is None
     ours = MultiHeadAttention(N, num_kv_heads, head_dim=H, causal=causal)
     if num_kv_heads == N:
-        theirs = keras.layers.MultiHeadAttention(num_heads=N, key_dim=H)
+        theirs, prefix = keras.layers.MultiHeadAttention(num_heads=N, key_dim=H), ""
     else:
-        theirs = keras.layers.GroupQueryAttention(H, N, num_kv_heads)
+        theirs, prefix = keras.layers.GroupQueryAttention(H, N, num_kv_heads), "_"
     attended = HIDDEN if context is None else context
     mask = PADDING_MASK if context is None else CONTEXT_MASK
     ours(HIDDEN, context)
     theirs(HIDDEN, attended)
     randomize(ours)
-    dense = theirs.query_dense, theirs.key_dense, theirs.value_dense, theirs.output_dense
-    for source, target in zip((ours.query, ours.key, ours.value, ours.out), dense, strict=True):
-        for weight, like in zip(source.weights, target.weights, strict=True):
+    for name in ("query", "key", "value", "out"):
+        target = getattr(theirs, f"{prefix}{name.replace('out', 'output')}_dense")
+        for weight, like in zip(getattr(ours, name).weights, target.weights, strict=True):
             like.assign(to_numpy(weight).reshape(like.shape))
     pairs = np.broadcast_to(mask[:, None, :], (B, T, mask.shape[1]))
     expected = theirs(HIDDEN, attended, attention_mask=pairs, use_causal_mask=causal)

@@ -96,7 +96,8 @@ def test_a_cache_keeps_its_shape_and_works_in_models():
     assert scores.shape == (None, 2, 1, 8)
     model = keras.Model([token, start, cache], [output, scores, updated])
     empty = layer.make_cache(B, 8)
-    output, scores, updated = model([HIDDEN[:, :1], np.array(3, "int32"), empty])
+    given = map(keras.ops.convert_to_tensor, (HIDDEN[:, :1], np.array(3, "int32")))
+    output, scores, updated = model([*given, empty])
     assert {name: tuple(array.shape) for name, array in updated.items()} == {
         name: tuple(array.shape) for name, array in empty.items()
     }

@@ -1,6 +1,7 @@
 """Cases of attention; those with positions are among the positions."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,13 @@ from tests.reference import attention as reference
 attend = reference.multi_head_attention
 DOCUMENT_IDS = np.array([[0, 0, 1, 1, 1], [3, 3, 3, 3, 5]], "int32")
 PAIRS_MASK = np.random.default_rng(2).random((B, T, T)) < 0.7
-EVERYTHING = {"num_heads": 4, "num_kv_heads": 2, "causal": True, "window": 3, "soft_cap": 2.0}
+EVERYTHING: dict[str, Any] = {
+    "num_heads": 4,
+    "num_kv_heads": 2,
+    "causal": True,
+    "window": 3,
+    "soft_cap": 2.0,
+}
 CASES = {
     "attention": Case(
         MultiHeadAttention, {"num_heads": 2}, {"query": HIDDEN}, partial(attend, num_heads=2)

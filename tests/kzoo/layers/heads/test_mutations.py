@@ -23,7 +23,7 @@ MISTAKES = {
     "no_output_bias": (
         "masked_lm_head_free",
         lambda weights, **inputs: reference.masked_lm_head(
-            {**weights, "bias": 0.0}, activation="relu", **inputs
+            {**weights, "bias": 0.0 * weights["bias"]}, activation="relu", **inputs
         ),
     ),
     "swapped_orders": (
@@ -58,7 +58,7 @@ MISTAKES = {
 def test_a_mistake_is_caught(mistake):
     name, broken = MISTAKES[mistake]
     case = heads.CASES[name]
-    layer = case.layer(**case.arguments)
+    layer = case.make()
     layer(**case.inputs)
     randomize(layer)
     check_oracle(layer, case.inputs, case.oracle)

@@ -1,5 +1,7 @@
 """Heads at the edges of what they may be called with."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ NAMES = [name for name in heads.CASES if name.endswith(("head", "head_free"))]
 
 def call(name, inputs, **options):
     case = heads.CASES[name]
-    layer = case.layer(**case.arguments, **options)
+    layer = case.make(**options)
     output = layer(**inputs)
     return to_numpy(keras.ops.cast(output, "float32"))
 
@@ -47,6 +49,14 @@ def test_no_predictions():
 def test_large_numbers_stay_finite_in_half_precision(name, dtype):
     inputs = varied(name, lambda a: 1e4 * np.sign(a) if a.dtype == np.float32 else a)
     assert np.isfinite(call(name, inputs, dtype=dtype)).all()
+
+
+@pytest.mark.once
+def test_a_span_needs_one_mask_for_all_its_ends():
+    hidden = np.ones((2, 5, 8), "float32")
+    message = re.escape("`padding_mask` must have shape (B, T). Received: padding_mask.shape=(2,")
+    with pytest.raises(ValueError, match=message):
+        SpanHead()(hidden, np.ones((2, 5, 1), "int32"))
 
 
 def test_padding_never_wins_a_span():
