@@ -41,60 +41,99 @@ def attention(
         before dropout, (B, N, T, S).
     """
     special = soft_cap is not None or dropout is not None or return_scores
-    fused = _has_fused_kernel() and not special and not is_static_graph()
-    if is_causal and (bias is not None or not fused):
-        future = mask_bias(causal_mask(_size(query, 1), _size(key, 1)), query.dtype)
+    kernel = None if special or is_static_graph() else _KERNELS.get(keras.config.backend())
+    if is_causal and (bias is not None or kernel is None):
+        future = _hidden_future(query, key)
         bias, is_causal = future if bias is None else bias + future, False
-    if fused:
-        return keras.ops.dot_product_attention(query, key, value, bias=bias, is_causal=is_causal)
-    attended, weights = _plain_attention(query, key, value, bias, soft_cap, dropout)
+    if kernel is not None:
+        return kernel(query, key, value, bias, is_causal)
+    scores = _scores(query, key, bias, soft_cap)
+    weights = keras.ops.cast(_softmax(scores), value.dtype)
+    attended = _attend(weights if dropout is None else dropout(weights), value)
+    attended = keras.ops.transpose(attended, (0, 2, 1, 3))
     return (attended, weights) if return_scores else attended
 
 
-def _has_fused_kernel() -> bool:
-    """Return whether the backend has more to offer than the plain graph.
+def _jax_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool
+) -> Tensor:
+    """Compute `attention` in the accelerator's kernel, or as XLA does best on a CPU.
 
-    TensorFlow has not: what it calls so scales T x S scores instead of T x H queries, and knows of
-    no heads that share keys.
+    There each pass over T x S numbers costs as much as a product: T x H results are divided by the
+    sum of the weights instead. Half precision has no room for results before the division.
     """
-    return keras.config.backend() != "tensorflow"
+    import jax
+
+    if jax.default_backend() != "cpu" or query.dtype != "float32":
+        return keras.ops.dot_product_attention(query, key, value, bias=bias, is_causal=is_causal)
+    scores = _scores(query, key, _hidden_future(query, key) if is_causal else bias, None)
+    highest = keras.ops.stop_gradient(keras.ops.max(scores, axis=-1, keepdims=True))
+    weights = keras.ops.exp(scores - highest)
+    attended = _attend(weights, value) / keras.ops.sum(weights, axis=-1, keepdims=True)
+    return keras.ops.transpose(attended, (0, 2, 1, 3))
 
 
-def _plain_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    bias: Tensor | None,
-    soft_cap: float | None,
-    dropout: Callable[[Tensor], Tensor] | None,
-) -> tuple[Tensor, Tensor]:
-    """Compute `attention` with two batched matrix products and a softmax."""
-    num_heads, num_kv_heads = query.shape[2], key.shape[2]
-    query = keras.ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
-    key = keras.ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
-    value = keras.ops.transpose(value, (0, 2, 1, 3))  # (B, K, S, H)
-    query = _regroup(query * query.shape[-1] ** -0.5, num_kv_heads)  # (B, K, N / K * T, H)
-    scores = _regroup(keras.ops.matmul(query, key), num_heads)  # (B, N, T, S)
-    weights = keras.ops.cast(_softmax(scores, bias, soft_cap), value.dtype)
-    dropped = weights if dropout is None else dropout(weights)
-    attended = _regroup(keras.ops.matmul(_regroup(dropped, num_kv_heads), value), num_heads)
-    return keras.ops.transpose(attended, (0, 2, 1, 3)), weights
+def _torch_attention(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool
+) -> Tensor:
+    """Compute `attention` in PyTorch's kernel, which keeps no T x S numbers.
+
+    Keras' way to the same kernel copies queries, keys and values, though the kernel reads them as
+    they lie, and repeats the keys and values of heads that share them.
+    """
+    import torch
+
+    heads = map(keras.ops.convert_to_tensor, (query, key, value))
+    query, key, value = (each.transpose(1, 2) for each in heads)
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=None if bias is None else keras.ops.cast(bias, query.dtype),
+        is_causal=is_causal,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return attended.transpose(1, 2)
 
 
-def _softmax(scores: Tensor, bias: Tensor | None, soft_cap: float | None) -> Tensor:
-    """Return the weights of the keys, in at least float32, as in the fused kernels.
+# TensorFlow's kernel is slower than the plain graph: it scales T x S scores instead of T x H
+# queries, and knows of no heads that share keys.
+_KERNELS = {"jax": _jax_attention, "torch": _torch_attention}
+
+
+def _hidden_future(query: Tensor, key: Tensor) -> Tensor:
+    """Return the bias of a causal mask, (1, 1, T, S)."""
+    return mask_bias(causal_mask(_size(query, 1), _size(key, 1)), query.dtype)
+
+
+def _scores(query: Tensor, key: Tensor, bias: Tensor | None, soft_cap: float | None) -> Tensor:
+    """Return what the softmax is of, (B, N, T, S), in at least float32, as in the fused kernels.
 
     Beside a bias of -100 half precision would round away the scores of a row that is masked
     everywhere.
     """
+    num_heads, num_kv_heads = query.shape[2], key.shape[2]
+    query = keras.ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
+    key = keras.ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
+    query = _regroup(query * query.shape[-1] ** -0.5, num_kv_heads)  # (B, K, N / K * T, H)
+    scores = _regroup(keras.ops.matmul(query, key), num_heads)
     scores = keras.ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     if soft_cap is not None:
         scores = soft_cap * keras.ops.tanh(scores / soft_cap)
-    if bias is not None:
-        scores = scores + keras.ops.cast(bias, scores.dtype)
+    return scores if bias is None else scores + keras.ops.cast(bias, scores.dtype)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Return the weights of the keys."""
     if scores.shape[-1] == 1:  # All the weight is on the only key.
         return keras.ops.ones_like(scores)
     return keras.ops.softmax(scores, axis=-1)
+
+
+def _attend(weights: Tensor, value: Tensor) -> Tensor:
+    """Add up values (B, S, K, H) by their weights (B, N, T, S), to (B, N, T, H)."""
+    value = keras.ops.transpose(value, (0, 2, 1, 3))  # (B, K, S, H)
+    return _regroup(keras.ops.matmul(_regroup(weights, value.shape[1]), value), weights.shape[1])
 
 
 def _regroup(tensor: Tensor, groups: int) -> Tensor:
