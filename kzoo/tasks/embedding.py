@@ -67,7 +67,7 @@ class SentenceEncoder(ReadsText, keras.Model):
         name: Name of the model.
 
     Raises:
-        ValueError: If the backbone has no output `hidden`.
+        ValueError: If the backbone has no input `padding_mask` or no output `hidden`.
 
     Example:
         >>> import kzoo
@@ -81,10 +81,11 @@ class SentenceEncoder(ReadsText, keras.Model):
 
     def __init__(self, backbone: keras.Model, name: str | None = None) -> None:
         outputs = getattr(backbone, "output", None)
-        if not (hasattr(backbone, "config") and isinstance(outputs, dict) and "hidden" in outputs):
+        known = hasattr(backbone, "config") and isinstance(outputs, dict) and "hidden" in outputs
+        if not (known and "padding_mask" in backbone.input):
             raise ValueError(
-                "`backbone` must be a backbone of kzoo, with the output `hidden`. "
-                f"Received: backbone of type {type(backbone).__name__}"
+                "`backbone` must be a backbone of kzoo, with the input `padding_mask` and the "
+                f"output `hidden`. Received: backbone of type {type(backbone).__name__}"
             )
         # Layers
         policy = backbone.dtype_policy

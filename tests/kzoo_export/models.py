@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from kzoo.models import TransformerLM, TransformerLMConfig
+
 LENGTH = 12
 VOCAB_SIZE = 50
 
@@ -49,6 +51,13 @@ def kerashub_bert() -> keras.Model:
         intermediate_dim=64,
         max_sequence_length=LENGTH,
     )
+
+
+def transformer_lm() -> keras.Model:
+    """Causal attention, one integer input and two outputs with open axes."""
+    keras.utils.set_random_seed(5)
+    config = TransformerLMConfig(vocab_size=VOCAB_SIZE, num_heads=2, hidden_dim=32, mlp_dim=64)
+    return TransformerLM(config)
 
 
 def image_classifier() -> keras.Model:

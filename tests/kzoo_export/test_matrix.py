@@ -20,6 +20,7 @@ BUILDERS: dict[str, Callable[[Path], keras.Model]] = {
     "kerashub_bert": lambda folder: models.kerashub_bert(),
     "image_classifier": lambda folder: models.image_classifier(),
     "two_in_two_out": lambda folder: models.two_in_two_out(),
+    "transformer_lm": lambda folder: models.transformer_lm(),
     "user_layers": models.user_layers,
 }
 Shapes = dict[str, tuple[int, ...]]
@@ -31,6 +32,7 @@ SIGNATURES: dict[str, tuple[Shapes, Shapes]] = {
     ),
     "image_classifier": ({"image": (1, 12, 12, 3)}, {"logits": (1, 10)}),
     "two_in_two_out": ({"words": (1, 12), "numbers": (1, 32)}, {"topic": (1, 8), "age": (1, 1)}),
+    "transformer_lm": ({"token_ids": (1, 12)}, {"hidden": (1, 12, 32), "logits": (1, 12, 50)}),
     "user_layers": ({"features": (1, 32)}, {"score": (1, 5)}),
 }
 
@@ -60,7 +62,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     reports = export_all(
         model,
         {folder / f"{recipe}.{format}": recipe for recipe in RECIPES},
-        length=models.LENGTH if name == "kerashub_bert" else None,
+        length=models.LENGTH if isinstance(model.input, dict) else None,
         progress=lambda step, fraction: steps.append((step, fraction)),
     )
     return Exported(name, format, model, dict(zip(RECIPES, reports, strict=True)), steps)
@@ -101,8 +103,8 @@ def test_reference_is_the_model_itself(exported: Exported) -> None:
     model, inputs = exported.model, exported.reports["float32"].inspection.inputs
     samples = dict(make_reader(model, inputs, seed=5).default().arrays)
     by_order = list(samples.values())
-    given = samples if exported.name == "kerashub_bert" else by_order
-    called = model(given if len(by_order) > 1 else by_order[0], training=False)
+    given = samples if isinstance(model.input, dict) else by_order
+    called = model(given if len(given) > 1 or given is samples else by_order[0], training=False)
     outputs = reference_outputs(model, samples)
     expected = called
     if not isinstance(called, dict):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.models import BertBackbone, BertConfig
+from kzoo.models import BertBackbone, BertConfig, TransformerLM, TransformerLMConfig
 from kzoo.tasks.embedding import UnitNorm
 from tests.kzoo.models.contract import NO_GRADIENT, example_inputs, predict, randomize
 from tests.kzoo.models.tiny import tiny_backbone
@@ -147,3 +147,6 @@ def test_wrong_arguments_are_one_clear_error(backbone, minilm):
     dense = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"`backbone` must be a backbone of kzoo.*Sequential"):
         kzoo.tasks.SentenceEncoder(dense)
+    config = TransformerLMConfig(vocab_size=9, hidden_dim=4, num_heads=1, mlp_dim=4)
+    with pytest.raises(ValueError, match=r"the input `padding_mask` .*TransformerLM"):
+        kzoo.tasks.SentenceEncoder(TransformerLM(config))
