@@ -80,9 +80,11 @@ class SentenceEncoder(ReadsText, keras.Model):
     """
 
     def __init__(self, backbone: keras.Model, name: str | None = None) -> None:
-        outputs = getattr(backbone, "output", None)
-        known = hasattr(backbone, "config") and isinstance(outputs, dict) and "hidden" in outputs
-        if not (known and "padding_mask" in backbone.input):
+        inputs: Any = getattr(backbone, "input", None)
+        outputs: Any = getattr(backbone, "output", None)
+        named = isinstance(inputs, dict) and isinstance(outputs, dict)
+        known = named and "padding_mask" in inputs and "hidden" in outputs
+        if not (known and hasattr(backbone, "config")):
             raise ValueError(
                 "`backbone` must be a backbone of kzoo, with the input `padding_mask` and the "
                 f"output `hidden`. Received: backbone of type {type(backbone).__name__}"
@@ -93,7 +95,6 @@ class SentenceEncoder(ReadsText, keras.Model):
         unit_norm = UnitNorm(dtype=policy, name="unit_norm")
 
         # Graph
-        inputs = backbone.input
         embedding = unit_norm(pooling(outputs["hidden"], inputs["padding_mask"]))
         super().__init__(inputs=inputs, outputs={"embedding": embedding}, name=name)
 

@@ -18,19 +18,27 @@ class Editor:
         self.graph = graph
         self.place = place
 
-    def add(self, op: str, *inputs: ir.Value | None, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node of the standard domain.
+    def add(
+        self,
+        op: str,
+        *inputs: ir.Value | None,
+        outputs: int = 1,
+        domain: str = "",
+        **attributes: Any,
+    ) -> Any:
+        """Add a node.
 
         Args:
             op: The operation.
             *inputs: Its inputs.
             outputs: How many outputs it has.
+            domain: The domain of the operation: by default the standard one.
             **attributes: Its attributes.
 
         Returns:
             The output, or a tuple of them.
         """
-        node = ir.node(op, list(inputs), attributes, num_outputs=outputs)
+        node = ir.node(op, list(inputs), attributes, domain=domain, num_outputs=outputs)
         self.graph.insert_before(self.place, node)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 

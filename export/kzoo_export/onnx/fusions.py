@@ -39,6 +39,8 @@ def fuse(model: Any, portable: bool) -> Any:
         _spell_softmax(model.graph)
         model, _ = optimize_for_ort(model)
         _split_skips(model.graph)
+        _unpack_projections(model.graph)
+    passes.RemoveUnusedNodesPass()(model)
     passes.DeduplicateInitializersPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     model.opset_imports.pop("ai.onnx.ml", None)
@@ -76,6 +78,42 @@ def _split_skips(graph: Any) -> None:
         edit.replace(
             output, edit.add("LayerNormalization", total, scale, shift, axis=-1, epsilon=epsilon)
         )
+
+
+def _unpack_projections(graph: Any) -> None:
+    """Take the projections of queries, keys and values out of Attention.
+
+    Inside it no recipe can store their weights in 8 bits.
+    """
+    from kzoo_export.onnx.edit import Editor
+
+    for node in list(graph):
+        if (node.domain, node.op_type) != ("com.microsoft", "Attention"):
+            continue
+        hidden, kernel, bias, _, _, added = (*node.inputs, *[None] * 6)[:6]
+        edit, projected = Editor(graph, node), []
+        for matrix, row in zip(_thirds(edit, kernel), _thirds(edit, bias), strict=True):
+            product = edit.add("MatMul", hidden, matrix)
+            projected.append(edit.add("Add", product, row))
+            for value in (product, projected[-1]):
+                value.shape, value.type = node.outputs[0].shape, node.outputs[0].type
+        kept = [node.attributes[name] for name in ("num_heads", "scale") if name in node.attributes]
+        attended = edit.add(
+            *("MultiHeadAttention", *projected, None, None, added),
+            domain="com.microsoft",
+            **{attribute.name: attribute.value for attribute in kept},
+        )
+        edit.replace(node.outputs[0], attended)
+
+
+def _thirds(edit: Any, packed: Any) -> list[Any]:
+    """Return the three weights that were put side by side, as they were before or cut again."""
+    import numpy as np
+
+    if packed.const_value is None:
+        return list(packed.producer().inputs)
+    parts = np.split(packed.const_value.numpy(), 3, axis=-1)
+    return [edit.constant(f"{packed.name}_{index}", part) for index, part in enumerate(parts)]
 
 
 def _should_fold(node: Any) -> bool | None:
