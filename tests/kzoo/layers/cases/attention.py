@@ -12,6 +12,7 @@ from tests.reference import attention as reference
 attend = reference.multi_head_attention
 DOCUMENT_IDS = np.array([[0, 0, 1, 1, 1], [3, 3, 3, 3, 5]], "int32")
 PAIRS_MASK = np.random.default_rng(2).random((B, T, T)) < 0.7
+PAIRS_MASK[1, 3, 0] = True  # one place beyond the window, in the same document
 EVERYTHING: dict[str, Any] = {
     "num_heads": 4,
     "num_kv_heads": 2,

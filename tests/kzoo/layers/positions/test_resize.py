@@ -59,3 +59,11 @@ def test_wrong_arguments(arguments, message):
     right = {"table": TABLE, "old_size": 12, "new_size": 6, "num_prefix": 1}
     with pytest.raises(ValueError, match=message):
         resize_positions(**{**right, **arguments})
+
+
+@pytest.mark.once
+def test_a_table_resized_the_other_way_is_noticed():
+    """The comparison with PyTorch's tells rows from columns."""
+    straight = to_numpy(resize_positions(TABLE[1:], (3, 4), (6, 4)))
+    turned = TABLE[1:].reshape(3, 4, -1).swapaxes(0, 1).reshape(12, -1)
+    assert np.abs(to_numpy(resize_positions(turned, (4, 3), (4, 6))) - straight).max() > 0.1

@@ -215,3 +215,13 @@ def test_a_turn_the_other_way_is_noticed(monkeypatch):
     expected = rotary_positions({}, HEADS.astype("float64"))
     with pytest.raises(AssertionError, match="largest error"):
         assert_close(RotaryPositions()(HEADS), expected, FLOAT32_TOLERANCE)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("scaling", SCALED)
+def test_another_factor_of_scaling_is_noticed(scaling):
+    wrong = {**SCALED[scaling], "factor": 1.1 * SCALED[scaling]["factor"]}
+    expected = rotary_positions({}, HEADS.astype("float64"), rope_theta=100.0, scaling=wrong)
+    rotated = RotaryPositions(100.0, SCALED[scaling]).rotate(tensor(HEADS), range(T))
+    with pytest.raises(AssertionError, match="largest error"):
+        assert_close(rotated, expected, FLOAT32_TOLERANCE)
