@@ -36,8 +36,11 @@ format: $(VENV)/.development ## Format the code and fix what can be fixed
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
 
-bench: $(VENV)/.development ## Time kzoo's files beside KerasHub's and Hugging Face's
-	PYTHONPATH=.:export $(bin)/python -m tests.bench $(BENCH_ARGS)
+bench: $(VENV)/.development ## Time kzoo's files and layers beside those of others
+	@status=0; export PYTHONPATH=.:export; \
+	$(bin)/python -m tests.bench $(BENCH_ARGS) || status=1; \
+	$(bin)/python -m tests.bench.layers $(LAYERS_BENCH_ARGS) || status=1; \
+	exit $$status
 
 clean: ## Remove the environment and what the commands built
 	rm -rf $(VENV) .demo .bench build dist

@@ -17,7 +17,7 @@ HIDDEN = random.normal(size=(B, T, D)).astype("float32")
 CONTEXT = random.normal(size=(B, 7, 6)).astype("float32")
 PADDING_MASK = np.array([[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]], bool)
 ROUNDING = 2e-6  # float32 sums in another order
-EXAMPLES = settings(max_examples=10, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=6, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**16)
 
 
