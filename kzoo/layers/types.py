@@ -20,3 +20,9 @@ class Position(Protocol):
 
     def bias(self, query_positions: Tensor, key_positions: Tensor) -> Tensor | None:
         """Return what is added to the scores, (1, N or 1, T, S), or None."""
+
+    def bias_range(self, num_keys: Any) -> Any:
+        """Return the largest difference between two biases of one row, for S keys.
+
+        A number, or a scalar tensor where it follows from weights; 0.0 if `bias` returns None.
+        """

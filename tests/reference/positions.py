@@ -138,10 +138,10 @@ def relative_bias(
     max_distance: int = 128,
     bidirectional: bool = True,
 ) -> Array:
-    buckets = np.vectorize(
-        lambda distance: relative_bucket(int(distance), num_buckets, max_distance, bidirectional)
-    )
-    picked = weights["table"][buckets(_relative(query_positions, key_positions))]
+    relative = _relative(query_positions, key_positions)
+    distances, places = np.unique(relative, return_inverse=True)
+    buckets = [relative_bucket(int(x), num_buckets, max_distance, bidirectional) for x in distances]
+    picked = weights["table"][np.array(buckets)[places.reshape(relative.shape)]]
     return np.moveaxis(picked, -1, 1)
 
 
@@ -185,8 +185,12 @@ def attention_with_positions(
     rotate: Callable[[Weights, Array], Array] = lambda weights, heads: heads,
     bias: Callable[[Weights, Array], Array] = lambda weights, positions: np.zeros((1, 1, 1, 1)),
     causal: bool = True,
+    mask: Array | None = None,
 ) -> Array:
-    """Attention whose queries and keys turn, or whose scores have a bias."""
+    """Attention whose queries and keys turn, or whose scores have a bias.
+
+    A mask is of pairs, (1 or B, T, S). A row without any key is attended to as if it had no mask.
+    """
     position = inside(weights, "position")
 
     def heads(name: str, count: int) -> Array:
@@ -202,7 +206,8 @@ def attention_with_positions(
     )
     scores = np.einsum("btnh,bsnh->bnts", queries, keys) / math.sqrt(queries.shape[-1])
     scores = scores + bias(position, np.arange(query.shape[1]))
-    if causal:
-        scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    allowed = np.ones((1, *scores.shape[-2:]), bool) if mask is None else mask
+    allowed = np.tril(allowed)[:, None] if causal else allowed[:, None]
+    scores = np.where(allowed | ~allowed.any(-1, keepdims=True), scores, -np.inf)
     attended = np.einsum("bnts,bsnh->btnh", softmax(scores), values)
     return affine(inside(weights, "out"), attended.reshape(*query.shape[:2], -1))

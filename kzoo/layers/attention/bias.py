@@ -11,8 +11,11 @@ from kzoo.layers.attention.masks import (
     document_mask,
     expand_mask,
     mask_bias,
+    mask_bound,
+    unmask_empty_rows,
     window_mask,
 )
+from kzoo.layers.graph import is_static_graph
 from kzoo.layers.types import Position, Tensor
 
 
@@ -24,6 +27,7 @@ def attention_bias(
     window: int | None,
     lengths: tuple[Any, Any],
     start: Any,
+    soft_cap: float | None,
     dtype: str,
 ) -> tuple[Tensor | None, bool]:
     """Return what is added to the scores, and whether the kernel is to hide the future itself.
@@ -40,6 +44,7 @@ def attention_bias(
         lengths: T and S.
         start: The place of the first query among the keys; None if queries and keys are the same
             tokens.
+        soft_cap: Largest absolute value of a score before biases are added, or None.
         dtype: Floating point dtype of the bias.
 
     Returns:
@@ -57,12 +62,18 @@ def attention_bias(
         window_mask(*lengths, window, offset) if window is not None else None,
         document_mask(document_ids, document_ids) if document_ids is not None else None,
     )
+    static = is_static_graph()
     if mask is not None:
-        combined = mask if combined is None else combine_masks(combined, expand_mask(mask))
-    bias = None if combined is None else mask_bias(combined, dtype)
-    if added is None or bias is None:
-        return (bias if added is None else added), False
-    return added + keras.ops.cast(bias, added.dtype), False
+        given_mask = expand_mask(mask)
+        combined = given_mask if combined is None else combine_masks(combined, given_mask)
+        # A token may always attend to itself, so only a given mask can leave a row empty. In a
+        # graph to export the bound lowers all scores of such a row alike.
+        combined = combined if static else unmask_empty_rows(combined)
+    if combined is None:
+        return added, False
+    ranged = 0.0 if added is None or position is None else position.bias_range(lengths[1])
+    bias = mask_bias(combined, dtype, mask_bound(ranged, soft_cap) if static else None)
+    return (bias if added is None else added + keras.ops.cast(bias, added.dtype)), False
 
 
 def length_of(tensor: Tensor) -> Any:

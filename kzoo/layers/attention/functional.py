@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from kzoo.layers.attention.masks import causal_mask, mask_bias
+from kzoo.layers.attention.masks import causal_mask, mask_bias, mask_bound
 from kzoo.layers.graph import is_static_graph
 from kzoo.layers.types import Tensor
 
@@ -31,7 +31,7 @@ def attention(
         key: (B, S, K, H), K divides N.
         value: (B, S, K, H).
         bias: Added to the scores; broadcasts to (B, N, T, S).
-        is_causal: Whether query t attends to the keys up to t alone.
+        is_causal: Whether query t attends to the keys up to t alone; without a bias.
         soft_cap: Largest size of a score, c: before the bias is added, x becomes c tanh(x / c).
         dropout: Applied to the attention weights (B, N, T, S).
         return_scores: Whether to return the attention weights too.
@@ -42,9 +42,8 @@ def attention(
     """
     special = soft_cap is not None or dropout is not None or return_scores
     kernel = None if special or is_static_graph() else _KERNELS.get(keras.config.backend())
-    if is_causal and (bias is not None or kernel is None):
-        future = _hidden_future(query, key)
-        bias, is_causal = future if bias is None else bias + future, False
+    if is_causal and kernel is None:
+        bias = _hidden_future(query, key, soft_cap)
     if kernel is not None:
         return kernel(query, key, value, bias, is_causal)
     scores = _scores(query, key, bias, soft_cap)
@@ -101,16 +100,18 @@ def _torch_attention(
 _KERNELS = {"jax": _jax_attention, "torch": _torch_attention}
 
 
-def _hidden_future(query: Tensor, key: Tensor) -> Tensor:
+def _hidden_future(query: Tensor, key: Tensor, soft_cap: float | None = None) -> Tensor:
     """Return the bias of a causal mask, (1, 1, T, S)."""
-    return mask_bias(causal_mask(_size(query, 1), _size(key, 1)), query.dtype)
+    bound = mask_bound(soft_cap=soft_cap) if is_static_graph() else None
+    mask = causal_mask(_size(query, 1), _size(key, 1))
+    return mask_bias(mask, keras.backend.standardize_dtype(query.dtype), bound)
 
 
 def _scores(query: Tensor, key: Tensor, bias: Tensor | None, soft_cap: float | None) -> Tensor:
     """Return what the softmax is of, (B, N, T, S), in at least float32, as in the fused kernels.
 
-    Beside a bias of -100 half precision would round away the scores of a row that is masked
-    everywhere.
+    Beside the bound of a masked score half precision would round away the scores of a row that is
+    masked everywhere.
     """
     num_heads, num_kv_heads = query.shape[2], key.shape[2]
     query = keras.ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)

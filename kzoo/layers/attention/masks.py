@@ -1,7 +1,10 @@
 """Masks, which compose as values, and the additive bias they become.
 
 A mask says which keys each query may attend to: booleans, or integers 0 and 1, that broadcast to
-(B, 1, T, S). `combine_masks` keeps what all of them allow, `mask_bias` is what the scores see.
+(B, 1, T, S). `combine_masks` keeps what all of them allow, `mask_bias` is what the scores see: -inf
+at masked keys in training and serving, a bounded number in a graph to export.
+
+A row whose keys are all masked has the weights of the same row without a mask, in both graphs.
 """
 
 from typing import Any
@@ -12,14 +15,11 @@ import numpy as np
 from kzoo.layers.graph import is_static_graph
 from kzoo.layers.types import Tensor
 
-MASK_BIAS = -100.0
-"""What is added to the score of a masked key.
+SCORE_RANGE = 70.0
+"""How far the scores of a row may lie apart in a graph to export, where no soft cap bounds them."""
 
-exp(-100) is 4e-44: nothing, beside any real score. It is bounded because an integer graph gives
-all scores one quantization step: with -1e9 that step is in the millions and erases every real
-score, and -inf has no step at all. A row whose keys are all masked stays finite: every score moves
-by the same amount, so its weights are those of the same row without a mask.
-"""
+MARGIN = 30.0
+"""How far a masked key is below the lowest real one: exp(-30) = 9e-14, nothing in float32."""
 
 _NEW_AXES = {2: (1, 2), 3: (1,), 4: ()}
 """By the rank of a mask, the axes that it lacks to broadcast to (B, 1, T, S)."""
@@ -104,27 +104,63 @@ def combine_masks(*masks: Tensor | None) -> Tensor | None:
     return combined
 
 
-def mask_bias(mask: Tensor, dtype: str) -> Tensor:
+def mask_bound(position_range: Any = 0.0, soft_cap: float | None = None) -> Any:
+    """Return by how much a masked score is lowered in a graph to export.
+
+    An integer graph gives all scores of a tensor one quantization step. With -1e9 that step is in
+    the millions and erases every real score, and -inf has no step at all: the bound is as small as
+    the layer allows.
+
+    Args:
+        position_range: Largest difference between the biases of one row, see `Position.bias_range`.
+        soft_cap: Largest absolute value of a score before biases are added.
+
+    Returns:
+        The bound, above 0: a scalar tensor if `position_range` is one. It is 100 for a layer
+        without positions or soft cap.
+    """
+    return MARGIN + (SCORE_RANGE if soft_cap is None else 2 * soft_cap) + position_range
+
+
+def mask_bias(mask: Tensor, dtype: str, bound: Any = None) -> Tensor:
     """Turn an attention mask into the bias that is added to the scores.
 
     Args:
         mask: Boolean or integer mask, True or 1 for keys that may be attended to: (B, S) for all
             queries alike, (B, T, S), or four axes that broadcast to (B, 1, T, S).
         dtype: Floating point dtype of the bias.
+        bound: By how much masked scores are lowered, a number or a scalar tensor. None lowers them
+            to -inf, which is exact if every row has a key that is not masked.
 
     Returns:
-        The bias: (B, 1, 1, S), (B, 1, T, S), or the four axes given, 0 where the mask is True,
-        `MASK_BIAS` elsewhere.
+        The bias: (B, 1, 1, S), (B, 1, T, S), or the four axes given; 0 where the mask is True.
     """
     if len(mask.shape) != 4:
         check_mask(mask)
-    if isinstance(mask, np.ndarray):
-        constant = np.where(mask, 0.0, MASK_BIAS).astype("float32")
-        bias = keras.ops.convert_to_tensor(constant, dtype)
+    known = isinstance(mask, np.ndarray)
+    if bound is None:
+        bias = (np if known else keras.ops).where(mask, 0.0, -np.inf)
     else:
-        bias = (keras.ops.cast(mask, dtype) - 1.0) * -MASK_BIAS
+        masked = (mask.astype("float32") if known else keras.ops.cast(mask, "float32")) - 1.0
+        # What is known before the graph is made becomes one constant of it.
+        both_known = known and isinstance(bound, int | float)
+        bias = (np if both_known else keras.ops).multiply(masked, bound)
+    bias = keras.ops.cast(bias, dtype)
     axes = _NEW_AXES[len(mask.shape)]
     return keras.ops.expand_dims(bias, axes) if axes else bias
+
+
+def unmask_empty_rows(mask: Tensor) -> Tensor:
+    """Let a row whose keys are all masked attend to all of them, so that its softmax is finite.
+
+    Args:
+        mask: Boolean or integer mask of four axes.
+
+    Returns:
+        The mask, with a key in every row.
+    """
+    empty = keras.ops.logical_not(keras.ops.any(mask, axis=-1, keepdims=True))
+    return keras.ops.logical_or(mask, empty)
 
 
 def check_mask(mask: Tensor) -> None:

@@ -21,9 +21,10 @@ class MultiHeadAttention(keras.layers.Layer):
     """Multi-head attention, of a sequence to itself or to a context.
 
     Each of N heads projects the inputs to width H and computes softmax(Q K^T / sqrt(H) + bias) V,
-    where the bias is 0 for keys that may be attended to and `MASK_BIAS` for the others. The heads,
-    side by side, are projected back to the width of the query. Sub-layers: `query`, `key`, `value`
-    and `out`; also `query_norm`, `key_norm` and `gate` where they are asked for.
+    where the bias is 0 for keys that may be attended to and -inf for the others: their weights are
+    exactly 0. A row whose keys are all masked has the weights of the same row without a mask. The
+    heads, side by side, are projected back to the width of the query. Sub-layers: `query`, `key`,
+    `value` and `out`; also `query_norm`, `key_norm` and `gate` where they are asked for.
 
     Args:
         num_heads: Number of heads, N.
@@ -192,6 +193,7 @@ class MultiHeadAttention(keras.layers.Layer):
             self.window,
             (length_of(heads), length_of(key)),
             None if cache is None else start,
+            self.soft_cap,
             self.compute_dtype,
         )
         dropped = training and self.dropout > 0

@@ -5,17 +5,20 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_positive_numbers, check_rates
-from kzoo.layers.attention.masks import MASK_BIAS
 from kzoo.layers.projection import projection
 from kzoo.layers.types import Shape, Tensor
+
+PADDING_LOGIT = -100.0
+"""The logit of padding: exp(-100) = 4e-44."""
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class SpanHead(keras.layers.Layer):
     """Scores every position as the start and as the end of a span. Sub-layer: `dense`.
 
-    logits = W dropout(h) + b. Where a padding mask is given, the logits of padding are `MASK_BIAS`
-    (-100) whatever is computed there, so that a softmax over the positions gives it nothing.
+    logits = W dropout(h) + b. Where a padding mask is given, the logits of padding are -100,
+    whatever is computed there: far below those of a trained head, so that a softmax over the
+    positions gives padding nothing, yet an integer graph keeps a fine quantization step.
 
     Args:
         dropout: Dropout rate of the hidden states.
@@ -68,7 +71,7 @@ class SpanHead(keras.layers.Layer):
                 f"Received: padding_mask.shape={tuple(padding_mask.shape)}"
             )
         mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, logits.dtype), -1)  # (B, T, 1)
-        return logits * mask + (1.0 - mask) * MASK_BIAS
+        return logits * mask + (1.0 - mask) * PADDING_LOGIT
 
     def compute_output_shape(
         self, hidden_shape: Shape, padding_mask_shape: Shape | None = None

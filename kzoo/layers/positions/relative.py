@@ -83,6 +83,17 @@ class AlibiBias(keras.layers.Layer):
         distances = keras.ops.cast(executor(relative).abs(relative), "float32")
         return distances * keras.ops.cast(-alibi_slopes(self.num_heads)[:, None, None], "float32")
 
+    def bias_range(self, num_keys: Any) -> Any:
+        """Return the largest difference between two biases of one row, for a layer that attends.
+
+        Args:
+            num_keys: Number of keys, S; the positions of queries and keys are in [0, S).
+
+        Returns:
+            The largest slope times the largest distance.
+        """
+        return float(alibi_slopes(self.num_heads).max()) * (num_keys - 1)
+
     def compute_output_shape(
         self, query_positions_shape: Shape, key_positions_shape: Shape | None = None
     ) -> Shape:
@@ -204,6 +215,18 @@ class RelativeBias(keras.layers.Layer):
         )
         bias = keras.ops.take(self.table, buckets, axis=0)  # (1 or B, T, S, N)
         return keras.ops.transpose(bias, (0, 3, 1, 2))
+
+    def bias_range(self, num_keys: Any) -> Any:
+        """Return the largest difference between two biases of one row, for a layer that attends.
+
+        Args:
+            num_keys: Number of keys, S.
+
+        Returns:
+            The largest difference between two buckets of one head, a scalar tensor.
+        """
+        table = keras.ops.convert_to_tensor(self.table)
+        return keras.ops.max(keras.ops.max(table, axis=0) - keras.ops.min(table, axis=0))
 
     def compute_output_shape(
         self, query_positions_shape: Shape, key_positions_shape: Shape | None = None

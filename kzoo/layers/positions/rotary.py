@@ -120,6 +120,17 @@ class RotaryPositions(keras.layers.Layer):
             key_positions: Integers (S,) or (B, S).
         """
 
+    def bias_range(self, num_keys: Any) -> float:
+        """Return 0.0: there is no bias.
+
+        Args:
+            num_keys: Number of keys, S.
+
+        Returns:
+            0.0.
+        """
+        return 0.0
+
     def compute_output_shape(
         self, heads_shape: Shape, positions_shape: Shape | None = None
     ) -> Shape:

@@ -6,12 +6,13 @@ import pytest
 
 from kzoo.layers import static_graph
 from kzoo.layers.attention.masks import (
-    MASK_BIAS,
     causal_mask,
     combine_masks,
     document_mask,
     expand_mask,
     mask_bias,
+    mask_bound,
+    unmask_empty_rows,
     window_mask,
 )
 from tests.checks import to_numpy
@@ -22,11 +23,13 @@ IDS = np.array([[0, 0, 1, 1, 2, 2], [7, 7, 7, 7, 7, 0]], "int32")
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int32"])
-def test_padding_mask(dtype):
-    expected = np.array([[[[0, 0, MASK_BIAS]]], [[[MASK_BIAS, 0, 0]]]])
+@pytest.mark.parametrize("bound", [None, 100.0], ids=["exact", "bounded"])
+def test_padding_mask(dtype, bound):
+    low = -np.inf if bound is None else -bound
+    expected = np.array([[[[0, 0, low]]], [[[low, 0, 0]]]])
     for mask in (MASK.astype(dtype), keras.ops.convert_to_tensor(MASK.astype(dtype))):
-        np.testing.assert_array_equal(to_numpy(mask_bias(mask, "float32")), expected)
-        four_axes = mask_bias(expand_mask(mask), "float32")
+        np.testing.assert_array_equal(to_numpy(mask_bias(mask, "float32", bound)), expected)
+        four_axes = mask_bias(expand_mask(mask), "float32", bound)
         np.testing.assert_array_equal(to_numpy(four_axes), expected)
 
 
@@ -34,16 +37,39 @@ def test_mask_of_each_query():
     mask = np.stack([MASK, 1 - MASK])
     bias = to_numpy(mask_bias(mask.astype("int32"), "float32"))
     assert bias.shape == (2, 1, 2, 3)
-    np.testing.assert_array_equal(bias[:, 0], np.where(mask, 0, MASK_BIAS))
+    np.testing.assert_array_equal(bias[:, 0], np.where(mask, 0, -np.inf))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_bias_is_bounded_yet_erases(dtype):
+@pytest.mark.parametrize(
+    ("bound", "score_range"),
+    [
+        (mask_bound(), 70.0),
+        (mask_bound(256.0), 70.0 + 256.0),  # ALiBi's first head of 8, 512 tokens
+        (mask_bound(soft_cap=2.0), 4.0),
+        (mask_bound(25.0, soft_cap=50.0), 125.0),
+    ],
+)
+def test_bound_is_small_yet_erases(bound, score_range):
+    # A masked key at the top of the range weighs nothing in float32 beside a real one at its end.
+    assert np.exp(score_range - bound) < 1e-6 * np.finfo("float32").eps
     # An int16 graph has 65536 steps for all scores: at most 0.01 each, to keep what they say.
-    assert abs(MASK_BIAS) / 65536 < 0.01
-    # Twenty score units above its neighbours a masked key still weighs nothing in float32.
-    assert np.exp(np.float64(MASK_BIAS + 20)) < np.finfo("float32").eps
-    assert to_numpy(mask_bias(MASK.astype("bool"), dtype)).min() == MASK_BIAS
+    assert (bound + score_range) / 65536 < 0.02
+    for dtype in ("float32", "float16"):
+        assert to_numpy(mask_bias(MASK.astype("bool"), dtype, bound)).min() == -bound
+
+
+def test_bound_of_weights_is_a_tensor():
+    bound = mask_bound(keras.ops.convert_to_tensor(7.0))
+    for mask in (MASK, keras.ops.convert_to_tensor(MASK)):
+        bias = to_numpy(mask_bias(mask, "float32", bound))
+        np.testing.assert_array_equal(bias[:, 0, 0], np.where(MASK, 0.0, -107.0))
+
+
+def test_empty_rows_are_unmasked():
+    mask = np.array([[[[1, 0, 1], [0, 0, 0]]], [[[0, 0, 0], [0, 0, 1]]]], "int32")
+    expected = [[[[1, 0, 1], [1, 1, 1]]], [[[1, 1, 1], [0, 0, 1]]]]
+    for form in (mask, mask.astype("bool"), keras.ops.convert_to_tensor(mask)):
+        np.testing.assert_array_equal(to_numpy(unmask_empty_rows(form)), expected)
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 9])
@@ -90,11 +116,11 @@ def test_what_is_known_is_constant_in_a_static_graph():
     with static_graph():
         mask = combine_masks(causal_mask(6, 6), window_mask(6, 6, 2))
         mixed = combine_masks(document_mask(IDS, IDS), mask)
-        bias = mask_bias(mask, "float32")
+        bias = mask_bias(mask, "float32", 100.0)
     assert isinstance(mask, np.ndarray)
     assert not isinstance(bias, np.ndarray)
     np.testing.assert_array_equal(mask[0], allowed_pairs(6, causal=True, window=2))
-    np.testing.assert_array_equal(to_numpy(bias), np.where(mask, 0, MASK_BIAS))
+    np.testing.assert_array_equal(to_numpy(bias), np.where(mask, 0, -100.0))
     expected = allowed_pairs(6, causal=True, window=2, documents=IDS)
     np.testing.assert_array_equal(to_numpy(mixed)[:, 0], expected)
 
