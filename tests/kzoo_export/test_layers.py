@@ -1,12 +1,10 @@
 """Layer x recipe: every layer exported alone, and its file compared with it.
 
-The rows are the cases of the layers' own tests. A run lowers in its own process, so the run on
-TensorFlow makes the TFLite files and the run on PyTorch the ONNX files.
+The rows are the cases of the layers' own tests.
 """
 
 import functools
 import gc
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,21 +13,17 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.layers import static_graph
 from kzoo_export import RECIPES, artefact
 from kzoo_export.examine import check_contents
-from kzoo_export.recipe import Recipe, RecipeError
+from kzoo_export.recipe import RecipeError
 from kzoo_export.report import Verification
-from kzoo_export.signature import file_dtype
-from kzoo_export.spec import ROUTES, Spec, TensorSpec
 from kzoo_export.verify import compare_output
 from tests.checks import Inputs, to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.layers.cases.case import Case
 from tests.kzoo_export.checks import check_file
+from tests.kzoo_export.lowered import ROUTE, Lowered, lower, make
 
-# The route that lowers from the backend of this run.
-ROUTE = {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.config.backend(), "")
 if not ROUTE:
     pytest.skip("no format is lowered from JAX", allow_module_level=True)
 
@@ -57,10 +51,7 @@ class Exported(NamedTuple):
 
     model: keras.Model
     weights: list[np.ndarray]
-    inputs: Inputs
-    outputs: dict[str, np.ndarray]
-    spec: Spec
-    lowered: Path
+    lowered: Lowered
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,36 +79,29 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     inputs = {name: array for name, array in case.inputs.items() if name not in SHARED}
     model = alone(case, inputs, shared)
     scale_weights(model)
-    outputs = {name: to_numpy(value) for name, value in model(inputs, training=False).items()}
-    spec = Spec(ROUTES[ROUTE].format, ROUTE, describe(inputs), describe(outputs))
-    folder = tmp_path_factory.mktemp(request.param)
-    with static_graph():
-        lowered = importlib.import_module(f"kzoo_export.lowering.{ROUTE}").lower(
-            model, spec, folder
-        )
-    fed = {tensor.name: inputs[tensor.name].astype(tensor.dtype) for tensor in spec.inputs}
     weights = [*map(to_numpy, model.weights), *shared.values()]
-    return Exported(model, weights, fed, outputs, spec, lowered)
+    return Exported(model, weights, lower(model, inputs, tmp_path_factory.mktemp(request.param)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_layer_exports_alone(exported: Exported, name: str, tmp_path: Path) -> None:
-    recipe, target = RECIPES[name], tmp_path / f"{name}.{exported.spec.format}"
-    make(exported, target, recipe)
+    lowered, recipe = exported.lowered, RECIPES[name]
+    target = tmp_path / f"{name}.{lowered.spec.format}"
+    make(lowered, target, recipe)
     inspection = check_file(target)
     if name == "float32" or shrinks(exported):
         size = sum(array.nbytes for array in exported.weights)
-        check_contents(inspection, exported.spec, recipe, size)
+        check_contents(inspection, lowered.spec, recipe, size)
     else:
         # Nothing to quantize: an export is refused, and the file is as good as the float32 file.
         with pytest.raises(RecipeError):
-            check_contents(inspection, exported.spec, recipe, 0)
+            check_contents(inspection, lowered.spec, recipe, 0)
         recipe = RECIPES["float32"]
-    outputs = artefact.load(target, threads=1)(exported.inputs)
+    outputs = artefact.load(target, threads=1)(lowered.inputs)
     verification = Verification(
         outputs=tuple(
             compare_output(name, outputs[name], expected)
-            for name, expected in exported.outputs.items()
+            for name, expected in lowered.outputs.items()
         ),
         tolerance=recipe.tolerance,
         num_samples=1,
@@ -125,18 +109,6 @@ def test_layer_exports_alone(exported: Exported, name: str, tmp_path: Path) -> N
         judged_as=recipe.name,
     )
     assert verification.passed, str(verification)
-
-
-def make(exported: Exported, target: Path, recipe: Recipe) -> None:
-    """Write the file of a recipe."""
-    package = f"kzoo_export.{exported.spec.format}"
-    if recipe.name == "float32":
-        convert = importlib.import_module(f"{package}.convert").convert
-        convert(exported.lowered, target, exported.spec)
-    else:
-        quantize = importlib.import_module(f"{package}.quantize").quantize
-        samples = exported.inputs if exported.spec.format in recipe.calibrated else None
-        quantize(exported.lowered, target, exported.spec, recipe, samples)
 
 
 def widened(case: Case) -> Case:
@@ -179,14 +151,6 @@ def scale_weights(model: keras.Model) -> None:
         scale = weight.shape[0] ** -0.5 if len(weight.shape) > 1 else 0.3
         offset = 0.0 if len(weight.shape) > 1 else to_numpy(weight)
         weight.assign(offset + random.normal(0, scale, weight.shape))
-
-
-def describe(arrays: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
-    """Describe arrays as the file will take or give them."""
-    return tuple(
-        TensorSpec(name, array.shape, file_dtype(array.dtype.name))
-        for name, array in arrays.items()
-    )
 
 
 def shrinks(exported: Exported) -> bool:

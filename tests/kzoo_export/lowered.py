@@ -1,0 +1,61 @@
+"""Models lowered in the process of the test, for matrices of many small files.
+
+A run lowers from its own backend: TensorFlow's makes the TFLite files, PyTorch's the ONNX files.
+"""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from kzoo.layers import static_graph
+from kzoo_export.recipe import Recipe
+from kzoo_export.signature import file_dtype
+from kzoo_export.spec import ROUTES, Spec, TensorSpec
+from tests.checks import Inputs, to_numpy
+
+# The route that lowers from the backend of this run; empty for JAX, which lowers no format.
+ROUTE = {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.config.backend(), "")
+
+
+class Lowered(NamedTuple):
+    """A model with static shapes and named outputs, its lowered form, and what it computes."""
+
+    inputs: Inputs
+    outputs: dict[str, np.ndarray]
+    spec: Spec
+    path: Path
+
+
+def lower(model: keras.Model, inputs: Inputs, folder: Path) -> Lowered:
+    """Lower a model, and compute what its file must."""
+    outputs = {name: to_numpy(value) for name, value in model(inputs, training=False).items()}
+    spec = Spec(ROUTES[ROUTE].format, ROUTE, describe(inputs), describe(outputs))
+    with static_graph():
+        lowering = importlib.import_module(f"kzoo_export.lowering.{ROUTE}")
+        path = lowering.lower(model, spec, folder)
+    fed = {tensor.name: inputs[tensor.name].astype(tensor.dtype) for tensor in spec.inputs}
+    return Lowered(fed, outputs, spec, path)
+
+
+def make(lowered: Lowered, target: Path, recipe: Recipe) -> None:
+    """Write the file of a recipe."""
+    package = f"kzoo_export.{lowered.spec.format}"
+    if recipe.name == "float32":
+        convert = importlib.import_module(f"{package}.convert").convert
+        convert(lowered.path, target, lowered.spec)
+    else:
+        quantize = importlib.import_module(f"{package}.quantize").quantize
+        samples = lowered.inputs if lowered.spec.format in recipe.calibrated else None
+        quantize(lowered.path, target, lowered.spec, recipe, samples)
+
+
+def describe(arrays: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:
+    """Describe arrays as the file will take or give them."""
+    return tuple(
+        TensorSpec(name, array.shape, file_dtype(array.dtype.name))
+        for name, array in arrays.items()
+    )
