@@ -1,6 +1,7 @@
 """Checks of constructor arguments: each error names the argument, what it must be and what came."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -14,7 +15,7 @@ def check_positive_integers(**arguments: Any) -> None:
         ValueError: If a value is not a positive integer.
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
@@ -28,7 +29,7 @@ def check_positive_numbers(**arguments: Any) -> None:
         ValueError: If a value is not a positive number.
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
             raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
 
 
@@ -42,7 +43,7 @@ def check_rates(**arguments: Any) -> None:
         ValueError: If a value is outside [0, 1).
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
             raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
 
 
@@ -60,3 +61,42 @@ def check_choice(choices: Iterable[str], **arguments: Any) -> None:
         if value not in choices:
             expected = ", ".join(repr(choice) for choice in choices)
             raise ValueError(f"`{name}` must be one of {expected}. Received: {name}={value!r}")
+
+
+def check_shape(
+    name: str, shape: Iterable[Any], forms: tuple[str, ...], sizes: Mapping[str, Any]
+) -> None:
+    """Require a tensor to have one of some forms. A batch of 1 is one for all samples.
+
+    Args:
+        name: The name the user knows the tensor by.
+        shape: Its shape.
+        forms: What it may be, a letter for each axis: `("BS", "BTS")`.
+        sizes: The size of each axis by its letter, None where it is not known yet.
+
+    Raises:
+        ValueError: If the shape is of none of the forms.
+    """
+    shape = tuple(shape)
+    for form in (form for form in forms if len(form) == len(shape)):
+        wrong = [axis for axis, size in zip(form, shape, strict=True) if differ(size, sizes[axis])]
+        if not wrong or (wrong == ["B"] and shape[0] == 1):
+            return
+    expected = " or ".join(f"({', '.join(form)})" for form in forms)
+    known = ", ".join(f"{axis}={sizes[axis]}" for axis in forms[-1])
+    raise ValueError(
+        f"`{name}` must have shape {expected}, with {known}. Received: {name}.shape={shape}"
+    )
+
+
+def differ(actual: Any, expected: Any) -> bool:
+    """Compare two sizes of which either may be unknown.
+
+    Args:
+        actual: A size, None or a tensor.
+        expected: A size, None or a tensor.
+
+    Returns:
+        Whether both are known and different.
+    """
+    return isinstance(actual, int) and isinstance(expected, int) and actual != expected

@@ -1,15 +1,17 @@
 """The transformer block."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from kzoo.layers.arguments import check_choice, check_positive_numbers, check_rates
 from kzoo.layers.attention.cache import Cache
-from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
+from kzoo.layers.composition import build_part, check_calls, check_layers, check_options
+from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import NORMS
 from kzoo.layers.residual import LayerScale, StochasticDepth
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 Branch = Callable[[Tensor], Tensor]
@@ -72,7 +74,7 @@ RESIDUALS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
 """How each residual joins the branches, and the normalisations it asks for."""
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class TransformerBlock(keras.layers.Layer):
     """Attention and a feed-forward network, each a branch that is added to a residual.
 
@@ -89,8 +91,10 @@ class TransformerBlock(keras.layers.Layer):
     factors of LayerScale `attention_scale` and `feed_forward_scale`.
 
     Args:
-        attention: The attention, a new layer such as `MultiHeadAttention`. The weights of both
-            parts are found under their own names: give them the names of these arguments.
+        attention: The attention, a new layer such as `MultiHeadAttention`: any Keras layer that can
+            be called with hidden states alone, and that takes those of the options below that the
+            block is called with. The weights of both parts are found under their own names: give
+            them the names of these arguments.
         feed_forward: The feed-forward network, a new layer such as `FeedForward`.
         residual: `post`, `pre`, `sandwich` or `parallel`.
         norm: `layer_norm`, `rms_norm` or `no_norm`.
@@ -103,7 +107,8 @@ class TransformerBlock(keras.layers.Layer):
 
     Call arguments:
         hidden: (B, T, D).
-        mask: Boolean or integer, True for positions that may be attended to: (B, T) or (B, T, T).
+        mask: Boolean or integer, True for positions that may be attended to: (B, T) or (B, T, T). A
+            mask that Keras attached to `hidden` is obeyed too, and the result carries it on.
         document_ids: Integers (B, T), for an attention that takes them.
         cache: The cache of such an attention, for decoding step by step.
         start: The number of tokens in the cache.
@@ -146,6 +151,7 @@ class TransformerBlock(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_layers(self, attention=attention, feed_forward=feed_forward)
+        check_calls(attention=attention, feed_forward=feed_forward)
         check_choice(RESIDUALS, residual=residual)
         check_choice(NORMS, norm=norm)
         check_positive_numbers(norm_epsilon=norm_epsilon)
@@ -161,6 +167,7 @@ class TransformerBlock(keras.layers.Layer):
         self.layer_scale = layer_scale
         self.stochastic_depth = stochastic_depth
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
         policy = {"dtype": self.dtype_policy}
         self.norms = [
             NORMS[norm](norm_epsilon, name=name, **policy) for name in RESIDUALS[residual][1]
@@ -175,17 +182,25 @@ class TransformerBlock(keras.layers.Layer):
         for part in (*self.norms, *self.attention_ends, *self.feed_forward_ends):
             part.build(hidden_shape)
 
+    def __call__(self, *args: Any, mask: Tensor | None = None, **kwargs: Any) -> Any:
+        """Call the layer, with a name for `mask` that Keras does not give to attached masks."""
+        given = {} if mask is None else {"attention_mask": mask}
+        return super().__call__(*args, **kwargs, **given)
+
     def call(
         self,
         hidden: Tensor,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         training: bool = False,
+        mask: Tensor | None = None,
+        hidden_mask: Tensor | None = None,
     ) -> Any:
         """Transform; see the class."""
-        options = _given(mask, document_ids, cache, start)
+        mask = merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask)
+        options = self._options(mask, document_ids, cache, start)
 
         def attend(hidden: Tensor) -> Tensor:
             nonlocal cache
@@ -204,14 +219,17 @@ class TransformerBlock(keras.layers.Layer):
     def compute_output_spec(
         self,
         hidden: Tensor,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         training: bool = False,
+        mask: Tensor | None = None,
+        hidden_mask: Tensor | None = None,
     ) -> Any:
         """Return what a call will return, without computing it."""
-        options = _given(mask, document_ids, cache, start)
+        mask = merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask)
+        options = self._options(mask, document_ids, cache, start)
         attended = self.attention.compute_output_spec(hidden, **options)
         output = keras.KerasTensor(hidden.shape, dtype=self.compute_dtype)
         return output if cache is None else (output, attended[1])
@@ -220,17 +238,15 @@ class TransformerBlock(keras.layers.Layer):
         """Return the shape of the hidden states."""
         return hidden_shape
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> None:
-        """Attach no mask to the result: masks are passed, never implied."""
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments, the parts among them serialized."""
-        return composed_config(self, super().get_config())
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "TransformerBlock":
-        """Build the block that `get_config` described, with new parts."""
-        return cls(**composed_arguments(config))
+    def _options(
+        self, mask: Tensor | None, document_ids: Tensor | None, cache: Cache | None, start: Any
+    ) -> dict[str, Any]:
+        """Return what the attention is called with: only what is given, for it may take no more."""
+        options = {"mask": mask, "document_ids": document_ids, "cache": cache}
+        given = {name: option for name, option in options.items() if option is not None}
+        given = given if cache is None else {**given, "start": start}
+        check_options("attention", self.attention, given)
+        return given
 
     def _branch_ends(self, branch: str, **policy: Any) -> list[keras.layers.Layer]:
         """Return what the result of a branch passes through before it is added."""
@@ -245,15 +261,6 @@ class TransformerBlock(keras.layers.Layer):
         if self.stochastic_depth:
             ends.append(StochasticDepth(self.stochastic_depth, **policy))
         return ends
-
-
-def _given(
-    mask: Tensor | None, document_ids: Tensor | None, cache: Cache | None, start: Any
-) -> dict[str, Any]:
-    """Return what the attention is called with: only what is there, for it may take no more."""
-    options = {"mask": mask, "document_ids": document_ids, "cache": cache}
-    given = {name: option for name, option in options.items() if option is not None}
-    return given if cache is None else {**given, "start": start}
 
 
 def _apply(layers: list[keras.layers.Layer], hidden: Tensor, training: bool) -> Tensor:

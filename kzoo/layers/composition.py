@@ -1,7 +1,7 @@
-"""Layers that are made of other layers: the parts are values, and travel in the whole's config."""
+"""Layers that are made of other layers: the parts are values, checked before they are used."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -30,52 +30,84 @@ def check_layers(owner: keras.layers.Layer, **parts: Any) -> None:
         _check_new(name, part)
 
 
-def build_part(name: str, part: keras.layers.Layer, *shapes: Shape) -> None:
+def check_calls(**parts: keras.layers.Layer) -> None:
+    """Require parts that can be called with one tensor and nothing else.
+
+    Args:
+        **parts: The parts, by the name the user knows them by.
+
+    Raises:
+        ValueError: If a part asks for more.
+    """
+    for name, part in parts.items():
+        signature = inspect.signature(part.call)
+        try:
+            signature.bind(None)
+        except TypeError as error:
+            raise ValueError(
+                f"`{name}` must be a layer that can be called with one tensor and nothing else; "
+                f"for {type(part).__name__} that is an error: {error}. "
+                f"Received: {name}={part.name!r}, with call{signature}"
+            ) from error
+
+
+def check_options(name: str, part: keras.layers.Layer, options: Iterable[str]) -> None:
+    """Require a part to take the options that it is going to be called with.
+
+    Args:
+        name: The name the user knows the part by.
+        part: The part.
+        options: Names of call arguments.
+
+    Raises:
+        ValueError: If the part does not take one of them.
+    """
+    taken = {**inspect.signature(part.call).parameters, **inspect.signature(part).parameters}
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(part.call).parameters.values()):
+        return
+    for option in options:
+        if option not in taken:
+            raise ValueError(
+                f"`{option}` must be None: `{name}` does not take it. Received: {name}="
+                f"{part.name!r} of type {type(part).__name__}, with call({', '.join(taken)})"
+            )
+
+
+def check_methods(names: Iterable[str], **parts: keras.layers.Layer) -> None:
+    """Require parts to have methods.
+
+    Args:
+        names: Names of the methods.
+        **parts: The parts, by the name the user knows them by.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    for name, part in parts.items():
+        missing = [method for method in names if not callable(getattr(part, method, None))]
+        if missing:
+            raise ValueError(
+                f"`{name}` must have the methods {', '.join(names)}. Received: {name}="
+                f"{part.name!r} of type {type(part).__name__}, without {', '.join(missing)}"
+            )
+
+
+def build_part(name: str, part: keras.layers.Layer, shape: Shape) -> None:
     """Create the weights of a part that has none yet.
 
     Args:
         name: The name the user knows the part by.
         part: The part.
-        *shapes: Shapes of its call arguments.
+        shape: Shape of its first call argument.
     """
     _check_new(name, part)
-    if not part.built:
-        part.build(*shapes)
-
-
-def composed_config(layer: keras.layers.Layer, base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a layer that stores each constructor argument under its own name.
-
-    Whether a part is built is not part of the config: the config is the same before and after.
-
-    Args:
-        layer: The layer.
-        base: What Keras itself puts in a config: `super().get_config()`.
-
-    Returns:
-        The base and the arguments, with layers in the form Keras writes them in.
-    """
-    signature = inspect.signature(type(layer).__init__).parameters.values()
-    names = [p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self"]
-    return {**base, **{name: _serialize(getattr(layer, name)) for name in names}}
-
-
-def composed_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor arguments that `composed_config` wrote.
-
-    Parts take the dtype policy of the whole, so that a config with another `dtype` is consistent.
-
-    Args:
-        config: The config of the whole.
-
-    Returns:
-        The arguments, with new layers for the parts.
-    """
-    dtype = {"dtype": config["dtype"]} if "dtype" in config else {}
-    return {
-        name: _deserialize(value, dtype) if name != "dtype" else value
-        for name, value in config.items()
-    }
+    if part.built:
+        return
+    if type(part).build is keras.layers.Layer.build:
+        # A layer without a `build` of its own creates the weights inside it when it is called.
+        part(keras.KerasTensor(shape, dtype=part.compute_dtype))
+    else:
+        part.build(shape)
 
 
 def _check_new(name: str, part: keras.layers.Layer) -> None:
@@ -85,17 +117,3 @@ def _check_new(name: str, part: keras.layers.Layer) -> None:
             f"`{name}` must be a new layer: make one for each layer that has it as a part. "
             f"Received: {name}={part.name!r}, which is built already"
         )
-
-
-def _serialize(value: Any) -> Any:
-    if not isinstance(value, keras.layers.Layer):
-        return value
-    serialized = keras.saving.serialize_keras_object(value)
-    return {key: item for key, item in serialized.items() if key != "build_config"}
-
-
-def _deserialize(value: Any, dtype: dict[str, Any]) -> Any:
-    if not (isinstance(value, dict) and "class_name" in value):
-        return value
-    config = {**value, "config": {**value["config"], **dtype}}
-    return keras.saving.deserialize_keras_object(config)

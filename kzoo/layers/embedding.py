@@ -7,10 +7,11 @@ import keras
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.positions.absolute import LearnedPositions
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class TokenEmbedding(keras.layers.Layer):
     """A trainable vector for each token of the vocabulary, the rows of `table` (V, D).
 
@@ -56,6 +57,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.hidden_dim = hidden_dim
         self.init_std = init_std
         self.scale = scale
+        self.supports_masking = True
 
     def build(self, token_ids_shape: Shape) -> None:
         """Create the table."""
@@ -78,7 +80,7 @@ class TokenEmbedding(keras.layers.Layer):
         return (*token_ids_shape, self.hidden_dim)
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class TiedProjection(keras.layers.Layer):
     """Logits from the table that the tokens were embedded with: h E^T + c. Weight: `bias` (V,).
 
@@ -114,6 +116,7 @@ class TiedProjection(keras.layers.Layer):
         super().__init__(**kwargs)
         self.use_bias = use_bias
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
 
     def build(self, hidden_shape: Shape, token_table_shape: Shape) -> None:
         """Create the bias."""
@@ -144,7 +147,7 @@ class TiedProjection(keras.layers.Layer):
             )
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class BertEmbedding(keras.layers.Layer):
     """BERT's embedding: tokens + segments + positions, normalised.
 
@@ -206,6 +209,7 @@ class BertEmbedding(keras.layers.Layer):
         self.norm_epsilon = norm_epsilon
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=2)
+        self.supports_masking = True
         policy = {"dtype": self.dtype_policy}
         self.tokens = TokenEmbedding(vocab_size, hidden_dim, init_std, name="tokens", **policy)
         self.positions = LearnedPositions(max_length, init_std, name="positions", **policy)

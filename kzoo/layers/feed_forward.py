@@ -8,10 +8,11 @@ import keras
 from kzoo.layers.activations import activate, check_activation
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class FeedForward(keras.layers.Layer):
     """Two affine maps with an activation between them, on each position by itself.
 
@@ -90,7 +91,7 @@ class FeedForward(keras.layers.Layer):
         return hidden_shape
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class GatedFeedForward(keras.layers.Layer):
     """A feed-forward network whose inner channels are gated, on each position by itself.
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_positive_numbers
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
@@ -62,7 +63,7 @@ def rms_norm(inputs: Tensor, gamma: Tensor, epsilon: float) -> Tensor:
     return keras.ops.cast(x * scale, inputs.dtype)
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class LayerNorm(keras.layers.Layer):
     """Layer normalisation of the last axis, with a learned scale `gamma` and shift `beta`.
 
@@ -108,7 +109,7 @@ class LayerNorm(keras.layers.Layer):
         return inputs_shape
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class RMSNorm(keras.layers.Layer):
     """Division by the root mean square of the last axis, with a learned scale `gamma`.
 
@@ -156,7 +157,7 @@ class RMSNorm(keras.layers.Layer):
         return inputs_shape
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class NoNorm(keras.layers.Layer):
     """A learned scale `gamma` and shift `beta` in the place of a normalisation: x * gamma + beta.
 

@@ -6,10 +6,11 @@ import keras
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class PatchEmbedding(keras.layers.Layer):
     """An affine map of each square patch of an image, the patches row by row. Sub-layer: `dense`.
 

@@ -5,10 +5,11 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_positive_numbers, check_rates
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class LayerScale(keras.layers.Layer):
     """Multiplies each channel by a learned factor that starts small: y = x * scale.
 
@@ -58,7 +59,7 @@ class LayerScale(keras.layers.Layer):
         return inputs_shape
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class StochasticDepth(keras.layers.Layer):
     """Drops whole samples of a branch in training, so that a random sub-network learns each step.
 

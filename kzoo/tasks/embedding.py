@@ -10,13 +10,14 @@ import numpy as np
 
 from kzoo import layers
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import ReadsText
 
 _LENGTH = 128
 _SHORTEST = 16
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class UnitNorm(keras.layers.Layer):
     """Scales each vector to length 1: x * rsqrt(max(sum(x * x), epsilon)).
 
@@ -42,6 +43,7 @@ class UnitNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         check_positive_numbers(epsilon=epsilon)
         self.epsilon = epsilon
+        self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         """Scale; see the class."""

@@ -31,7 +31,9 @@ def lowered(tmp_path_factory: pytest.TempPathFactory, expected: dict[str, np.nda
     """All layers beside each other in one model."""
     arrays = {"query": masked.HIDDEN}
     for mask in masked.MASKS.values():
-        arrays |= {f"{name}_{array.ndim}": array.astype("int32") for name, array in mask.call.items()}
+        arrays |= {
+            f"{name}_{array.ndim}": array.astype("int32") for name, array in mask.call.items()
+        }
     inputs = {
         name: keras.Input(batch_shape=array.shape, dtype=str(array.dtype), name=name)
         for name, array in arrays.items()

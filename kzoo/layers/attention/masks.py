@@ -163,24 +163,26 @@ def unmask_empty_rows(mask: Tensor) -> Tensor:
     return keras.ops.logical_or(mask, empty)
 
 
-def check_mask(mask: Tensor) -> None:
+def check_mask(mask: Tensor, name: str = "mask") -> None:
     """Require a mask of keys, or of pairs of a query and a key, that is not a bias already.
 
     Args:
         mask: The mask to check.
+        name: What the caller knows it by.
 
     Raises:
         ValueError: If the mask has another rank or floating point values.
     """
     if len(mask.shape) not in (2, 3):
         raise ValueError(
-            f"`mask` must have shape (B, S) or (B, T, S). Received: mask.shape={tuple(mask.shape)}"
+            f"`{name}` must have shape (B, S) or (B, T, S). "
+            f"Received: {name}.shape={tuple(mask.shape)}"
         )
     dtype = keras.backend.standardize_dtype(mask.dtype)
     if "float" in dtype:
         raise ValueError(
-            "`mask` must be boolean or integer, True or 1 for keys that may be attended to, not a "
-            f"bias to be added to the scores. Received: mask.dtype={dtype!r}"
+            f"`{name}` must be boolean or integer, True or 1 for keys that may be attended to, not "
+            f"a bias to be added to the scores. Received: {name}.dtype={dtype!r}"
         )
 
 

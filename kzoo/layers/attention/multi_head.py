@@ -7,16 +7,19 @@ import keras
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.attention.bias import attention_bias, length_of, places
-from kzoo.layers.attention.cache import Cache, empty_cache, update_cache
-from kzoo.layers.attention.calls import check_call, check_mask_kinds
+from kzoo.layers.attention.cache import Cache, as_start, empty_cache, update_cache
+from kzoo.layers.attention.calls import check_call, masks_of_call
 from kzoo.layers.attention.functional import attention
-from kzoo.layers.composition import build_part, check_layers, composed_arguments, composed_config
+from kzoo.layers.composition import build_part, check_layers, check_methods
+from kzoo.layers.graph import is_static_graph
+from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import RMSNorm
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Position, Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class MultiHeadAttention(keras.layers.Layer):
     """Multi-head attention, of a sequence to itself or to a context.
 
@@ -47,7 +50,9 @@ class MultiHeadAttention(keras.layers.Layer):
     Call arguments:
         query: (B, T, D).
         context: (B, S, any width), what is attended to. None attends to the query itself.
-        mask: Boolean or integer, True for keys that may be attended to: (B, S) or (B, T, S).
+        mask: Boolean or integer, True for keys that may be attended to: (B, S) or (B, T, S). A mask
+            that Keras attached to what is attended to is obeyed too, and the result carries on that
+            of the query.
         document_ids: Integers (B, T), which document each token is in: of several that are packed
             in one sequence, none attends to another.
         cache: The keys and values of the tokens that precede the query, as `make_cache` or the
@@ -55,8 +60,6 @@ class MultiHeadAttention(keras.layers.Layer):
         start: The number of tokens in the cache: an integer or a scalar tensor.
         return_scores: Whether to return the attention weights too.
         training: Whether dropout is active.
-        query_mask: The mask that Keras attached to the query; taken for `mask` without a context.
-        context_mask: The mask that Keras attached to the context; taken for `mask`.
 
     Call returns:
         (B, T, D). With `return_scores` or a cache a tuple: this, the weights before dropout
@@ -117,6 +120,7 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         if position is not None:
             check_layers(self, position=position)
+            check_methods(("rotate", "bias", "bias_range"), position=position)
         self.num_heads = num_heads
         self.num_kv_heads = num_kv_heads
         self.head_dim = head_dim
@@ -130,6 +134,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.use_bias = use_bias
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
         self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, query_shape: Shape, context_shape: Shape | None = None) -> None:
@@ -158,23 +163,29 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.position is not None:
             build_part("position", self.position, heads_shape)
 
+    def __call__(self, *args: Any, mask: Tensor | None = None, **kwargs: Any) -> Any:
+        """Call the layer, with a name for `mask` that Keras does not give to attached masks."""
+        given = {} if mask is None else {"attention_mask": mask}
+        return super().__call__(*args, **kwargs, **given)
+
     def call(
         self,
         query: Tensor,
         context: Tensor | None = None,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         return_scores: bool = False,
         training: bool = False,
+        mask: Tensor | None = None,
         query_mask: Tensor | None = None,
         context_mask: Tensor | None = None,
     ) -> Any:
         """Attend; see the class."""
-        mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
-        check_call(query, context, mask, document_ids, cache, self.causal, self.window)
-        attended = query if context is None else context
+        masks = masks_of_call(context, attention_mask, mask, query_mask, context_mask)
+        check_call(query, context, masks, document_ids, cache, self.causal, self.window)
+        attended, start = query if context is None else context, as_start(start)
         heads = self._split_heads(self.query(query))
         key, value = (self._split_heads(part(attended)) for part in (self.key, self.value))
         if self.query_key_norm:
@@ -186,7 +197,7 @@ class MultiHeadAttention(keras.layers.Layer):
             cache = update_cache(cache, key, value, start)
             key, value = cache["key"], cache["value"]
         bias, is_causal = attention_bias(
-            mask,
+            merge_masks(*masks.values()),
             document_ids,
             self.position,
             self.causal,
@@ -208,7 +219,10 @@ class MultiHeadAttention(keras.layers.Layer):
             return_scores=return_scores,
         )
         values, *scores = result if return_scores else (result,)
-        values = keras.ops.reshape(values, (-1, length_of(query), self.out.kernel.shape[0]))
+        # With the batch size of the query, what a mask of another one broadcasts to is an error.
+        batch_size = -1 if is_static_graph() else keras.ops.shape(query)[0]
+        inner_shape = (batch_size, length_of(query), self.out.kernel.shape[0])
+        values = keras.ops.reshape(values, inner_shape)
         if self.gated:
             values = values * keras.ops.sigmoid(self.gate(query))
         outputs = (self.out(values), *scores, *([] if cache is None else [cache]))
@@ -241,18 +255,19 @@ class MultiHeadAttention(keras.layers.Layer):
         self,
         query: Tensor,
         context: Tensor | None = None,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         return_scores: bool = False,
         training: bool = False,
+        mask: Tensor | None = None,
         query_mask: Tensor | None = None,
         context_mask: Tensor | None = None,
     ) -> Any:
         """Return what a call will return, without computing it."""
-        mask = check_mask_kinds(mask, query_mask if context is None else context_mask)
-        check_call(query, context, mask, document_ids, cache, self.causal, self.window)
+        masks = masks_of_call(context, attention_mask, mask, query_mask, context_mask)
+        check_call(query, context, masks, document_ids, cache, self.causal, self.window)
         symbol = partial(keras.KerasTensor, dtype=self.compute_dtype)
         outputs: list[Any] = [symbol(query.shape)]
         if return_scores:
@@ -265,18 +280,6 @@ class MultiHeadAttention(keras.layers.Layer):
     def compute_output_shape(self, query_shape: Shape, context_shape: Shape | None = None) -> Shape:
         """Return the shape of the query."""
         return query_shape
-
-    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> None:
-        """Attach no mask to the result: masks are passed, never implied."""
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return composed_config(self, super().get_config())
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "MultiHeadAttention":
-        """Make the layer that a config describes."""
-        return cls(**composed_arguments(config))
 
     def _split_heads(self, projected: Tensor) -> Tensor:
         """Reshape (B, T, N * H) to (B, T, N, H)."""

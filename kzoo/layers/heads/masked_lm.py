@@ -8,10 +8,11 @@ from kzoo.layers.activations import activate, check_activation
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class MaskedLMHead(keras.layers.Layer):
     """Scores every token of the vocabulary, at the masked positions or everywhere.
 
@@ -121,6 +122,9 @@ class MaskedLMHead(keras.layers.Layer):
     ) -> Shape:
         """Return (B, P, V) or (B, T, V)."""
         return (*(mask_positions_shape or hidden_shape[:2]), self.vocab_size)
+
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: weights say which predictions count."""
 
     def _kernel(self, token_table: Tensor | None, dtype: str) -> Tensor:
         """Return E^T: the head's own, or that of the table."""

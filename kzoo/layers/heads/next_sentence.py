@@ -6,10 +6,11 @@ import keras
 
 from kzoo.layers.arguments import check_positive_numbers
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class NextSentenceHead(keras.layers.Layer):
     """Scores whether the second segment follows the first in the corpus. Sub-layer: `dense`.
 

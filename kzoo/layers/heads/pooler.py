@@ -6,11 +6,13 @@ import keras
 
 from kzoo.layers.activations import activate, check_activation
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.layers.keras_masks import merge_padding_masks
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class Pooler(keras.layers.Layer):
     """BERT's pooler: an affine map and an activation, on the first position. Sub-layer: `dense`.
 
@@ -68,13 +70,16 @@ class Pooler(keras.layers.Layer):
         """Return (B, hidden_dim)."""
         return (hidden_shape[0], self.hidden_dim or hidden_shape[-1])
 
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: one vector has no positions."""
+
     @staticmethod
     def _first_shape(hidden_shape: Shape) -> Shape:
         """Return the shape of the first position's hidden states."""
         return (hidden_shape[0], hidden_shape[-1])
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class MeanPooling(keras.layers.Layer):
     """The mean of the hidden states over the real positions; zero where there are none.
 
@@ -85,7 +90,8 @@ class MeanPooling(keras.layers.Layer):
 
     Call arguments:
         hidden: (B, T, D).
-        padding_mask: Boolean or integer (B, T), True for real positions.
+        padding_mask: Boolean or integer (B, T), True for real positions. None for no padding but
+            that of a mask that Keras attached to `hidden`.
 
     Call returns:
         (B, D).
@@ -107,14 +113,30 @@ class MeanPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
-    def call(self, hidden: Tensor, padding_mask: Tensor) -> Tensor:
+    def call(
+        self,
+        hidden: Tensor,
+        padding_mask: Tensor | None = None,
+        mask: Tensor | None = None,
+        hidden_mask: Tensor | None = None,
+    ) -> Tensor:
         """Pool; see the class."""
+        attached = mask if hidden_mask is None else hidden_mask
+        padding_mask = merge_padding_masks(hidden, padding_mask, attached)
         precise = keras.backend.result_type(hidden.dtype, "float32")
-        mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, precise), -1)  # (B, T, 1)
-        total = keras.ops.sum(keras.ops.cast(hidden, precise) * mask, axis=1)
-        count = keras.ops.maximum(keras.ops.sum(mask, axis=1), 1.0)  # (B, 1)
+        if padding_mask is None:
+            mean = keras.ops.mean(keras.ops.cast(hidden, precise), axis=1)
+            return keras.ops.cast(mean, hidden.dtype)
+        real = keras.ops.expand_dims(keras.ops.cast(padding_mask, precise), -1)  # (B, T, 1)
+        total = keras.ops.sum(keras.ops.cast(hidden, precise) * real, axis=1)
+        count = keras.ops.maximum(keras.ops.sum(real, axis=1), 1.0)  # (B, 1)
         return keras.ops.cast(total / count, hidden.dtype)
 
-    def compute_output_shape(self, hidden_shape: Shape, padding_mask_shape: Shape) -> Shape:
+    def compute_output_shape(
+        self, hidden_shape: Shape, padding_mask_shape: Shape | None = None
+    ) -> Shape:
         """Return (B, D)."""
         return (hidden_shape[0], hidden_shape[-1])
+
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: one vector has no positions."""

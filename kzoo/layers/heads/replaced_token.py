@@ -7,10 +7,11 @@ import keras
 from kzoo.layers.activations import activate, check_activation
 from kzoo.layers.arguments import check_positive_numbers
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class ReplacedTokenHead(keras.layers.Layer):
     """Scores at every position whether its token was put there by a generator.
 
@@ -45,6 +46,7 @@ class ReplacedTokenHead(keras.layers.Layer):
         self.activation = activation
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
 
     def build(self, hidden_shape: Shape) -> None:
         """Create the two maps."""

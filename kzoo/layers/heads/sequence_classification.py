@@ -6,10 +6,11 @@ import keras
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class SequenceClassificationHead(keras.layers.Layer):
     """Scores the classes of a sequence from its one vector. Sub-layer: `dense`.
 

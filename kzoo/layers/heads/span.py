@@ -5,14 +5,16 @@ from typing import Any
 import keras
 
 from kzoo.layers.arguments import check_positive_numbers, check_rates
+from kzoo.layers.keras_masks import merge_padding_masks
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 PADDING_LOGIT = -100.0
 """The logit of padding: exp(-100) = 4e-44."""
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class SpanHead(keras.layers.Layer):
     """Scores every position as the start and as the end of a span. Sub-layer: `dense`.
 
@@ -27,7 +29,8 @@ class SpanHead(keras.layers.Layer):
 
     Call arguments:
         hidden: (B, T, D).
-        padding_mask: Boolean or integer (B, T), True for real positions. None for no padding.
+        padding_mask: Boolean or integer (B, T), True for real positions. None for no padding but
+            that of a mask that Keras attached to `hidden`.
         training: Whether dropout is active.
 
     Call returns:
@@ -51,6 +54,7 @@ class SpanHead(keras.layers.Layer):
         self.dropout = dropout
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
         self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
@@ -59,19 +63,21 @@ class SpanHead(keras.layers.Layer):
         self.dense.build(hidden_shape)
 
     def call(
-        self, hidden: Tensor, padding_mask: Tensor | None = None, training: bool = False
+        self,
+        hidden: Tensor,
+        padding_mask: Tensor | None = None,
+        training: bool = False,
+        mask: Tensor | None = None,
+        hidden_mask: Tensor | None = None,
     ) -> Tensor:
         """Score; see the class."""
         logits = self.dense(self.hidden_dropout(hidden, training=training))
+        attached = mask if hidden_mask is None else hidden_mask
+        padding_mask = merge_padding_masks(hidden, padding_mask, attached)
         if padding_mask is None:
             return logits
-        if len(padding_mask.shape) != 2:
-            raise ValueError(
-                "`padding_mask` must have shape (B, T). "
-                f"Received: padding_mask.shape={tuple(padding_mask.shape)}"
-            )
-        mask = keras.ops.expand_dims(keras.ops.cast(padding_mask, logits.dtype), -1)  # (B, T, 1)
-        return logits * mask + (1.0 - mask) * PADDING_LOGIT
+        real = keras.ops.expand_dims(keras.ops.cast(padding_mask, logits.dtype), -1)  # (B, T, 1)
+        return logits * real + (1.0 - real) * PADDING_LOGIT
 
     def compute_output_shape(
         self, hidden_shape: Shape, padding_mask_shape: Shape | None = None

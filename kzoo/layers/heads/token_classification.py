@@ -6,10 +6,11 @@ import keras
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.projection import projection
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class TokenClassificationHead(keras.layers.Layer):
     """Scores the classes of every position. Sub-layer: `dense`.
 
@@ -50,6 +51,7 @@ class TokenClassificationHead(keras.layers.Layer):
         self.dropout = dropout
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.supports_masking = True
         self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.static import executor, first_positions
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class SinusoidalPositions(keras.layers.Layer):
     """Fixed positions: sines and cosines of geometrically spaced wavelengths.
 
@@ -62,12 +63,15 @@ class SinusoidalPositions(keras.layers.Layer):
             table = sinusoidal_table(first_positions(length), hidden_dim, self.max_wavelength)
         return keras.ops.cast(table, self.compute_dtype)
 
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: the table has no batch."""
+
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return (T, D)."""
         return hidden_shape[1:]
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class SinusoidalPositions2D(keras.layers.Layer):
     """Fixed positions of the patches of an image: half of the width tells the column, half the row.
 
@@ -117,6 +121,9 @@ class SinusoidalPositions2D(keras.layers.Layer):
         table = _known_grid(self.height, self.width, hidden_dim, self.max_wavelength)
         return keras.ops.cast(table, self.compute_dtype)
 
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: the table has no batch."""
+
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return (height * width, D)."""
         length, hidden_dim = hidden_shape[1:]
@@ -133,7 +140,7 @@ class SinusoidalPositions2D(keras.layers.Layer):
         return self.height * self.width, hidden_dim
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class LearnedPositions(keras.layers.Layer):
     """Learned positions: a trainable vector for each of the first `max_length` places.
 
@@ -181,6 +188,9 @@ class LearnedPositions(keras.layers.Layer):
         length = keras.ops.shape(hidden)[1]
         self._check_length(length)
         return keras.ops.cast(self.table[:length], self.compute_dtype)
+
+    def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
+        """Carry no mask on: the table has no batch."""
 
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return (T, D)."""

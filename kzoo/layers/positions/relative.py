@@ -8,10 +8,11 @@ import numpy as np
 
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.static import as_positions, check_rank, executor
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class AlibiBias(keras.layers.Layer):
     """ALiBi: each head subtracts its slope times the distance from the scores.
 
@@ -101,7 +102,7 @@ class AlibiBias(keras.layers.Layer):
         return _bias_shape(self.num_heads, query_positions_shape, key_positions_shape)
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class RelativeBias(keras.layers.Layer):
     """T5's relative bias: a learned number for each head and each bucket of distances.
 

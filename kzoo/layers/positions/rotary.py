@@ -10,10 +10,11 @@ import numpy as np
 from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.rope_scaling import RopeScaling, rope_scaling
 from kzoo.layers.positions.static import as_positions, check_rank, executor, first_positions
+from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-@keras.saving.register_keras_serializable("kzoo")
+@serializable
 class RotaryPositions(keras.layers.Layer):
     """Rotary positions (RoPE): each pair of dimensions of a head turns like the hand of a clock.
 
@@ -82,6 +83,7 @@ class RotaryPositions(keras.layers.Layer):
         self.rope_theta = rope_theta
         self.scaling = scaling
         self.rotary_dim = rotary_dim
+        self.supports_masking = True
         self._scaling: Any = None if scaling is None else rope_scaling(scaling)
 
     def call(self, heads: Tensor, positions: Tensor | None = None) -> Tensor:

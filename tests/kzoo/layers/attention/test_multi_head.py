@@ -173,22 +173,6 @@ def test_dropout_acts_in_training_only():
     assert np.abs(first - second).max() > 1e-3
 
 
-def test_keras_masks_are_taken_and_not_passed_on():
-    ids = np.array([[3, 4, 0], [5, 0, 0]], "int32")
-    tokens = keras.layers.Embedding(9, D, mask_zero=True)(ids)
-    layer = MultiHeadAttention(num_heads=N)
-    implied = layer(tokens)
-    explicit = layer(keras.ops.copy(tokens), mask=ids > 0)
-    np.testing.assert_array_equal(to_numpy(implied), to_numpy(explicit))
-    assert getattr(implied, "_keras_mask", None) is None
-    crossed = layer(HIDDEN, tokens)
-    np.testing.assert_array_equal(
-        to_numpy(crossed), to_numpy(layer(HIDDEN, keras.ops.copy(tokens), mask=ids > 0))
-    )
-    with pytest.raises(ValueError, match="`mask` must be None when what is attended to carries"):
-        layer(tokens, mask=np.ones((2, 3, 3), bool))
-
-
 @pytest.mark.once
 def test_cached_steps_share_one_program():
     layer = MultiHeadAttention(2, causal=True)
