@@ -29,7 +29,7 @@ def check_positive_numbers(**arguments: Any) -> None:
         ValueError: If a value is not a positive number.
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
+        if isinstance(value, bool) or not isinstance(value, Real) or not float(value) > 0:
             raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
 
 
@@ -43,7 +43,7 @@ def check_rates(**arguments: Any) -> None:
         ValueError: If a value is outside [0, 1).
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
             raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
 
 

@@ -23,6 +23,9 @@ from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 Source = str | os.PathLike[str]
 
+# The only packages that a file can make `load` import modules of.
+_REGISTERING = ("kzoo.layers.", "kzoo.models.", "kzoo.tasks.")
+
 
 @dataclasses.dataclass(frozen=True)
 class Family:
@@ -177,7 +180,7 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
         _register(config)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
         # Keras ends with the innermost error, and goes on with the whole configuration.
         innermost = str(error).rpartition("Exception encountered: ")[2]
@@ -186,13 +189,16 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
             "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
             f"or contains code ({type(error).__name__}: {reason}). Received: {path}"
         ) from error
+    if not hasattr(model, "tokenizer"):  # made by hand, of a backbone's input and a head's output
+        model.tokenizer = None
+    return model
 
 
 def _register(config: Any) -> None:
-    """Import the modules of this library that a model's configuration names."""
+    """Import the modules of layers, models and tasks that a model's configuration names."""
     if isinstance(config, dict):
         module = config.get("module")
-        if isinstance(module, str) and module.split(".")[0] == "kzoo":
+        if isinstance(module, str) and f"{module}.".startswith(_REGISTERING):
             importlib.import_module(module)
         config = list(config.values())
     if isinstance(config, list):
