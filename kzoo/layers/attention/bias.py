@@ -64,8 +64,7 @@ def attention_bias(
     )
     static = is_static_graph()
     if mask is not None:
-        given_mask = expand_mask(mask)
-        combined = given_mask if combined is None else combine_masks(combined, given_mask)
+        combined = mask if combined is None else combine_masks(combined, expand_mask(mask))
         # A token may always attend to itself, so only a given mask can leave a row empty. In a
         # graph to export the bound lowers all scores of such a row alike.
         combined = combined if static else unmask_empty_rows(combined)

@@ -154,7 +154,7 @@ def unmask_empty_rows(mask: Tensor) -> Tensor:
     """Let a row whose keys are all masked attend to all of them, so that its softmax is finite.
 
     Args:
-        mask: Boolean or integer mask of four axes.
+        mask: Boolean or integer mask, (..., S).
 
     Returns:
         The mask, with a key in every row.
