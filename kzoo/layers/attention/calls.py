@@ -27,9 +27,11 @@ def masks_of_call(
     Returns:
         The mask of the call and the one that is attached, by the names users know them by.
     """
-    attached = context_mask
     if context is None:
         attached = mask if query_mask is None else query_mask
+    else:  # Keras passes no `mask` beside a context: it is that of a call without `__call__`.
+        attention_mask = mask if attention_mask is None else attention_mask
+        attached = context_mask
     return {"mask": attention_mask, "mask attached by Keras": attached}
 
 

@@ -85,14 +85,7 @@ class AlibiBias(keras.layers.Layer):
         return distances * keras.ops.cast(-alibi_slopes(self.num_heads)[:, None, None], "float32")
 
     def bias_range(self, num_keys: Any) -> Any:
-        """Return the largest difference between two biases of one row, for a layer that attends.
-
-        Args:
-            num_keys: Number of keys, S; the positions of queries and keys are in [0, S).
-
-        Returns:
-            The largest slope times the largest distance.
-        """
+        """Return the largest slope times the largest distance of S keys; see `Position`."""
         return float(alibi_slopes(self.num_heads).max()) * (num_keys - 1)
 
     def compute_output_shape(
@@ -218,14 +211,7 @@ class RelativeBias(keras.layers.Layer):
         return keras.ops.transpose(bias, (0, 3, 1, 2))
 
     def bias_range(self, num_keys: Any) -> Any:
-        """Return the largest difference between two biases of one row, for a layer that attends.
-
-        Args:
-            num_keys: Number of keys, S.
-
-        Returns:
-            The largest difference between two buckets of one head, a scalar tensor.
-        """
+        """Return the largest difference between two buckets of one head; see `Position`."""
         table = keras.ops.convert_to_tensor(self.table)
         return keras.ops.max(keras.ops.max(table, axis=0) - keras.ops.min(table, axis=0))
 

@@ -66,8 +66,8 @@ def test_masked_keys_weigh_exactly_nothing(score, dtype):
         pytest.skip("JAX's fused attention has no float16 form for CPUs")
     # Whatever their scores: the masked keys score higher than all others by `score`.
     mask = MASKS["padding"]
-    query = np.ones((B, T, N, 4), "float32")
-    key = np.broadcast_to(np.where(mask, 0.0, score / 2)[:, :, None, None], (B, S, N, 4))
+    query = np.ones((B, T, N, H), "float32")
+    key = np.broadcast_to(np.where(mask, 0.0, score / H**0.5)[:, :, None, None], (B, S, N, H))
     poisoned = np.where(mask[:, :, None, None], VALUE, 1e3)
     bias, _ = biases(mask, dtype)
     results = [

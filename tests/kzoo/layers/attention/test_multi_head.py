@@ -213,7 +213,11 @@ def test_wrong_arguments(arguments, message):
         ({}, {"query": HIDDEN[0]}, "expected ndim=3, found ndim=2"),
         ({"num_heads": 5}, {}, "`num_heads` must divide the width of the query, 12, unless"),
         ({}, {"mask": np.ones((B, 1, T, T), bool)}, "`mask` must have shape (B, S) or (B, T, S)"),
-        ({}, {"mask": np.ones((B, T - 1), bool)}, "with T=5 and S=5. Received: mask.shape=(2, 4)"),
+        (
+            {},
+            {"mask": np.ones((B, T - 1), bool)},
+            "with B=2, T=5, S=5. Received: mask.shape=(2, 4)",
+        ),
         ({}, {"mask": np.zeros((B, T), "float32")}, "`mask` must be boolean or integer"),
         ({}, {"document_ids": np.zeros((B, 2), "int32")}, "`document_ids` must have shape (B, T)"),
         ({"causal": True}, {"context": CONTEXT}, "`context` must be None with `causal`"),
