@@ -70,8 +70,10 @@ def attention_bias(
         combined = combined if static else unmask_empty_rows(combined)
     if combined is None:
         return added, False
-    ranged = 0.0 if added is None or position is None else position.bias_range(lengths[1])
-    bias = mask_bias(combined, dtype, mask_bound(ranged, soft_cap) if static else None)
+    bound = None
+    if static:
+        bound = mask_bound(0.0 if position is None else position.bias_range(lengths[1]), soft_cap)
+    bias = mask_bias(combined, dtype, bound)
     return (bias if added is None else added + keras.ops.cast(bias, added.dtype)), False
 
 
