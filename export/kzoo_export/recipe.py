@@ -80,7 +80,7 @@ RECIPES = {
             description="half the size, float32 arithmetic",
         ),
         # Weights and the activations entering a product keep 8 bits: about half a percent of noise
-        # a product, which normalisation layers neither shrink nor amplify much. The sentence
+        # a product, which normalization layers neither shrink nor amplify much. The sentence
         # vectors of MiniLM keep 0.998 (least 0.997), its hidden states 0.998 (least 0.995): the
         # bounds leave half as much again for deeper models, and a broken file is far below them.
         Recipe(

@@ -2,7 +2,7 @@
 
 from kzoo.layers.attention.multi_head import MultiHeadAttention
 from kzoo.layers.block import TransformerBlock
-from kzoo.layers.embedding import BertEmbedding, TiedProjection, TokenEmbedding
+from kzoo.layers.embedding import BertEmbedding, TokenEmbedding
 from kzoo.layers.feed_forward import FeedForward, GatedFeedForward
 from kzoo.layers.graph import static_graph
 from kzoo.layers.heads.masked_lm import MaskedLMHead
@@ -24,6 +24,7 @@ from kzoo.layers.positions.relative import AlibiBias, RelativeBias
 from kzoo.layers.positions.resize import resize_positions
 from kzoo.layers.positions.rotary import RotaryPositions
 from kzoo.layers.residual import LayerScale, StochasticDepth
+from kzoo.layers.tying import TiedProjection
 
 __all__ = [
     "AlibiBias",

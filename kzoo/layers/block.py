@@ -18,13 +18,13 @@ Branch = Callable[[Tensor], Tensor]
 
 
 def post_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Normalise each sum.
+    """Normalize each sum.
 
     Args:
         hidden: (B, T, D).
         attend: The attention.
         feed: The feed-forward network.
-        norms: Two normalisations.
+        norms: Two normalizations.
 
     Returns:
         (B, T, D).
@@ -34,13 +34,13 @@ def post_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Bran
 
 
 def pre_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Normalise what enters each branch.
+    """Normalize what enters each branch.
 
     Args:
         hidden: (B, T, D).
         attend: The attention.
         feed: The feed-forward network.
-        norms: Two normalisations.
+        norms: Two normalizations.
 
     Returns:
         (B, T, D).
@@ -50,13 +50,13 @@ def pre_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branc
 
 
 def parallel_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Give both branches the same input, normalised once.
+    """Give both branches the same input, normalized once.
 
     Args:
         hidden: (B, T, D).
         attend: The attention.
         feed: The feed-forward network.
-        norms: One normalisation.
+        norms: One normalization.
 
     Returns:
         (B, T, D).
@@ -71,7 +71,7 @@ RESIDUALS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
     "sandwich": (pre_residual, ("attention_norm", "feed_forward_norm")),
     "parallel": (parallel_residual, ("input_norm",)),
 }
-"""How each residual joins the branches, and the normalisations it asks for."""
+"""How each residual joins the branches, and the normalizations it asks for."""
 
 
 @serializable
@@ -83,10 +83,10 @@ class TransformerBlock(keras.layers.Layer):
     * `post`: x = norm(x + a(x)), x = norm(x + f(x)), as in BERT;
     * `pre`: x = x + a(norm(x)), x = x + f(norm(x)), as in GPT-2;
     * `sandwich`: x = x + norm(a(norm(x))), x = x + norm(f(norm(x))), as in Gemma 2;
-    * `parallel`: x = x + a(norm(x)) + f(norm(x)), with one normalisation, as in GPT-J.
+    * `parallel`: x = x + a(norm(x)) + f(norm(x)), with one normalization, as in GPT-J.
 
     What a branch adds passes through dropout, LayerScale and stochastic depth where these are
-    asked for. The normalisations are called `attention_norm` and `feed_forward_norm`, in a sandwich
+    asked for. The normalizations are called `attention_norm` and `feed_forward_norm`, in a sandwich
     also `attention_out_norm` and `feed_forward_out_norm`, in parallel only `input_norm`; the
     factors of LayerScale `attention_scale` and `feed_forward_scale`.
 
@@ -98,7 +98,7 @@ class TransformerBlock(keras.layers.Layer):
         feed_forward: The feed-forward network, a new layer such as `FeedForward`.
         residual: `post`, `pre`, `sandwich` or `parallel`.
         norm: `layer_norm`, `rms_norm` or `no_norm`.
-        norm_epsilon: Added to the variance in the normalisations.
+        norm_epsilon: Added to the variance in the normalizations.
         dropout: Dropout rate of what is added to each residual.
         layer_scale: What the factors of each branch's `LayerScale` start at. None has no such
             factors.

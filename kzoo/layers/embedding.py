@@ -27,6 +27,7 @@ class TokenEmbedding(keras.layers.Layer):
 
     Call arguments:
         token_ids: Integers, any shape: commonly (B, T).
+        return_table: Whether to return the table itself, (V, D), whatever the ids.
 
     Call returns:
         Their rows of the table: (B, T, D).
@@ -69,8 +70,10 @@ class TokenEmbedding(keras.layers.Layer):
             name="table",
         )
 
-    def call(self, token_ids: Tensor) -> Tensor:
+    def call(self, token_ids: Tensor, return_table: bool = False) -> Tensor:
         """Look the ids up; see the class."""
+        if return_table:
+            return keras.ops.convert_to_tensor(self.table)
         rows = keras.ops.take(self.table, token_ids, axis=0)
         rows = rows if self.scale == 1 else rows * self.scale
         return keras.ops.cast(rows, self.compute_dtype)
@@ -79,77 +82,20 @@ class TokenEmbedding(keras.layers.Layer):
         """Return the shape of the ids and the width."""
         return (*token_ids_shape, self.hidden_dim)
 
+    def compute_output_spec(self, *args: Any, return_table: bool = False, **kwargs: Any) -> Any:
+        """Return the shape and dtype of the vectors, or of the table."""
+        if return_table:
+            return keras.KerasTensor(self.table.shape, self.table.dtype)
+        return super().compute_output_spec(*args, **kwargs)
 
-@serializable
-class TiedProjection(keras.layers.Layer):
-    """Logits from the table that the tokens were embedded with: h E^T + c. Weight: `bias` (V,).
-
-    The layer owns no copy of the table: it arrives at every call, so there is nothing to keep in
-    step and gradients reach the one table from both sides. A model ties it by passing
-    `embedding.table` where it makes its graph.
-
-    Args:
-        use_bias: Whether to add a bias, c.
-        **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
-
-    Call arguments:
-        hidden: (B, T, D).
-        token_table: (V, D), a tensor or a variable, E.
-
-    Call returns:
-        Logits (B, T, V).
-
-    Example:
-        >>> import numpy as np
-        >>> from kzoo.layers import TiedProjection, TokenEmbedding
-        >>> embedding = TokenEmbedding(vocab_size=10, hidden_dim=4)
-        >>> hidden = embedding(np.array([[1, 2, 3]]))
-        >>> tuple(TiedProjection()(hidden, embedding.table).shape)
-        (1, 3, 10)
-
-    References:
-        Press and Wolf, Using the Output Embedding to Improve Language Models, 2017, section 3.
-        https://arxiv.org/abs/1608.05859
-    """
-
-    def __init__(self, use_bias: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.use_bias = use_bias
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.supports_masking = True
-
-    def build(self, hidden_shape: Shape, token_table_shape: Shape) -> None:
-        """Create the bias."""
-        self._check_widths(hidden_shape, token_table_shape)
-        self.bias = None
-        if self.use_bias:
-            shape = token_table_shape[:1]
-            self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
-
-    def call(self, hidden: Tensor, token_table: Tensor) -> Tensor:
-        """Score; see the class."""
-        table = keras.ops.cast(token_table, hidden.dtype)
-        logits = keras.ops.matmul(hidden, keras.ops.transpose(table))
-        return logits if self.bias is None else logits + self.bias
-
-    def compute_output_shape(self, hidden_shape: Shape, token_table_shape: Shape) -> Shape:
-        """Return (B, T, V)."""
-        self._check_widths(hidden_shape, token_table_shape)
-        return (*hidden_shape[:-1], token_table_shape[0])
-
-    @staticmethod
-    def _check_widths(hidden_shape: Shape, token_table_shape: Shape) -> None:
-        """Require a table as wide as the hidden states."""
-        if hidden_shape[-1] != token_table_shape[-1]:
-            raise ValueError(
-                f"`token_table` must have shape (V, {hidden_shape[-1]}), as wide as `hidden`. "
-                f"Received: token_table.shape={tuple(token_table_shape)}"
-            )
+    def compute_mask(self, token_ids: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """Carry the mask of ids on; a table that is asked for with hidden states has none."""
+        return None if _are_hidden_states(token_ids) else previous_mask
 
 
 @serializable
 class BertEmbedding(keras.layers.Layer):
-    """BERT's embedding: tokens + segments + positions, normalised.
+    """BERT's embedding: tokens + segments + positions, normalized.
 
     Sub-layers: `tokens`, `positions` and `norm`; weight: `segment_table`. The token table, which a
     masked-LM head shares, is `token_table`.
@@ -160,7 +106,7 @@ class BertEmbedding(keras.layers.Layer):
         max_length: The longest sequence.
         num_segments: Number of segments.
         dropout: Dropout rate of the result.
-        norm_epsilon: Added to the variance in the normalisation.
+        norm_epsilon: Added to the variance in the normalization.
         init_std: Standard deviation of the initial tables.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
@@ -168,6 +114,7 @@ class BertEmbedding(keras.layers.Layer):
         token_ids: Integers (B, T), T at most `max_length`.
         segment_ids: Integers (B, T), which segment each token is in. None puts all in segment 0.
         training: Whether dropout is active.
+        return_table: Whether to return the token table itself, (V, D), whatever the ids.
 
     Call returns:
         (B, T, D).
@@ -208,7 +155,6 @@ class BertEmbedding(keras.layers.Layer):
         self.dropout = dropout
         self.norm_epsilon = norm_epsilon
         self.init_std = init_std
-        self.input_spec = keras.layers.InputSpec(ndim=2)
         self.supports_masking = True
         policy = {"dtype": self.dtype_policy}
         self.tokens = TokenEmbedding(vocab_size, hidden_dim, init_std, name="tokens", **policy)
@@ -222,7 +168,7 @@ class BertEmbedding(keras.layers.Layer):
         return self.tokens.table
 
     def build(self, token_ids_shape: Shape) -> None:
-        """Create the tables and the normalisation."""
+        """Create the tables and the normalization."""
         hidden_shape = self.compute_output_shape(token_ids_shape)
         self.tokens.build(token_ids_shape)
         self.segment_table = self.add_weight(
@@ -235,9 +181,16 @@ class BertEmbedding(keras.layers.Layer):
         self.norm.build(hidden_shape)
 
     def call(
-        self, token_ids: Tensor, segment_ids: Tensor | None = None, training: bool = False
+        self,
+        token_ids: Tensor,
+        segment_ids: Tensor | None = None,
+        training: bool = False,
+        return_table: bool = False,
     ) -> Tensor:
         """Embed; see the class."""
+        if return_table:
+            return keras.ops.convert_to_tensor(self.token_table)
+        self._check_ids(token_ids.shape)
         hidden = self.tokens(token_ids)
         if segment_ids is None:
             segments = self.segment_table[0]
@@ -248,6 +201,31 @@ class BertEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, token_ids_shape: Shape) -> Shape:
         """Return (B, T, D)."""
+        self._check_ids(token_ids_shape)
         hidden_shape = (*token_ids_shape, self.hidden_dim)
         self.positions.compute_output_shape(hidden_shape)  # refuses what is longer than its table
         return hidden_shape
+
+    def compute_output_spec(self, *args: Any, return_table: bool = False, **kwargs: Any) -> Any:
+        """Return the shape and dtype of the hidden states, or of the token table."""
+        if return_table:
+            return keras.KerasTensor(self.token_table.shape, self.token_table.dtype)
+        return super().compute_output_spec(*args, **kwargs)
+
+    def compute_mask(self, token_ids: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """Carry the mask of ids on; a table that is asked for with hidden states has none."""
+        return None if _are_hidden_states(token_ids) else previous_mask
+
+    @staticmethod
+    def _check_ids(token_ids_shape: Shape) -> None:
+        """Require a batch of sequences."""
+        if len(token_ids_shape) != 2:
+            raise ValueError(
+                "`token_ids` must have shape (B, T). "
+                f"Received: token_ids.shape={tuple(token_ids_shape)}"
+            )
+
+
+def _are_hidden_states(inputs: Tensor) -> bool:
+    """Return whether an embedding is called with something else than ids."""
+    return keras.backend.is_float_dtype(inputs.dtype)

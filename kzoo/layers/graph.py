@@ -9,7 +9,7 @@ _STATIC_GRAPH = ContextVar("static_graph", default=False)
 
 @contextmanager
 def static_graph() -> Iterator[None]:
-    """Compute with the plain graph that converters recognise, for as long as the context lasts.
+    """Compute with the plain graph that converters recognize, for as long as the context lasts.
 
     Outside of it attention runs in the backend's fused kernel, which is what training and serving
     want. Both give the same numbers.

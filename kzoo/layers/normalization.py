@@ -1,4 +1,4 @@
-"""Normalisations of the last axis."""
+"""Normalizations of the last axis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from kzoo.layers.types import Shape, Tensor
 
 
 def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """Normalise the last axis, then scale and shift.
+    """Normalize the last axis, then scale and shift.
 
     (x - mean) / sqrt(var + epsilon) * gamma + beta, computed in at least float32. PyTorch has a
     kernel for it, which becomes one LayerNormalization node in ONNX. Elsewhere it is spelled out,
@@ -65,7 +65,7 @@ def rms_norm(inputs: Tensor, gamma: Tensor, epsilon: float) -> Tensor:
 
 @serializable
 class LayerNorm(keras.layers.Layer):
-    """Layer normalisation of the last axis, with a learned scale `gamma` and shift `beta`.
+    """Layer normalization of the last axis, with a learned scale `gamma` and shift `beta`.
 
     Args:
         epsilon: Added to the variance. BERT's is 1e-12.
@@ -101,7 +101,7 @@ class LayerNorm(keras.layers.Layer):
         self.beta = self.add_weight(shape=width, initializer="zeros", autocast=False, name="beta")
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Normalise; see the class."""
+        """Normalize; see the class."""
         return layer_norm(inputs, self.gamma, self.beta, self.epsilon)
 
     def compute_output_shape(self, inputs_shape: Shape) -> Shape:
@@ -113,7 +113,7 @@ class LayerNorm(keras.layers.Layer):
 class RMSNorm(keras.layers.Layer):
     """Division by the root mean square of the last axis, with a learned scale `gamma`.
 
-    y = x / sqrt(mean(x^2) + epsilon) * gamma: layer normalisation without its mean and its shift.
+    y = x / sqrt(mean(x^2) + epsilon) * gamma: layer normalization without its mean and its shift.
 
     Args:
         epsilon: Added to the mean square. Llama's is 1e-5 or 1e-6.
@@ -149,7 +149,7 @@ class RMSNorm(keras.layers.Layer):
         self.gamma = self.add_weight(shape=width, initializer="ones", autocast=False, name="gamma")
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Normalise; see the class."""
+        """Normalize; see the class."""
         return rms_norm(inputs, self.gamma, self.epsilon)
 
     def compute_output_shape(self, inputs_shape: Shape) -> Shape:
@@ -159,9 +159,9 @@ class RMSNorm(keras.layers.Layer):
 
 @serializable
 class NoNorm(keras.layers.Layer):
-    """A learned scale `gamma` and shift `beta` in the place of a normalisation: x * gamma + beta.
+    """A learned scale `gamma` and shift `beta` in the place of a normalization: x * gamma + beta.
 
-    Costs no pass over the channels, which is most of what a normalisation costs on a phone.
+    Costs no pass over the channels, which is most of what a normalization costs on a phone.
 
     Args:
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
@@ -208,4 +208,4 @@ NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
     "rms_norm": RMSNorm,
     "no_norm": lambda epsilon, **kwargs: NoNorm(**kwargs),
 }
-"""The normalisations by name, each called with an epsilon and what any Keras layer takes."""
+"""The normalizations by name, each called with an epsilon and what any Keras layer takes."""

@@ -59,7 +59,7 @@ class UnitNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class SentenceEncoder(ReadsText, keras.Model):
-    """Sentences to vectors of length 1: the mean of the hidden states at real tokens, normalised.
+    """Sentences to vectors of length 1: the mean of the hidden states at real tokens, normalized.
 
     Shares the layers of the backbone, all but the pooler, which it does not use: every weight it
     has takes part in the result. The inputs are the backbone's, the output is `embedding` (B, D).

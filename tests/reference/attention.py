@@ -61,7 +61,7 @@ def multi_head_attention(
     window: int | None = None,
     soft_cap: float | None = None,
 ) -> Array:
-    """Attend; queries and keys are normalised and values gated where there are weights for it."""
+    """Attend; queries and keys are normalized and values gated where there are weights for it."""
     context = query if context is None else context
 
     def heads(name: str, inputs: Array, count: int) -> Array:

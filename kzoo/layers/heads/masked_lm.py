@@ -9,6 +9,7 @@ from kzoo.layers.arguments import check_positive_integers, check_positive_number
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
+from kzoo.layers.tying import table_in_graph
 from kzoo.layers.types import Shape, Tensor
 
 
@@ -20,23 +21,25 @@ class MaskedLMHead(keras.layers.Layer):
     Sub-layers: `dense` and `norm`; weights: `bias` (V,) and, in a free head, `kernel`, E^T.
 
     A tied head takes E, the token table of the embedding, at every call, and owns no copy of it:
-    there is nothing to keep in step, and gradients reach the one table from both sides. A model
-    ties it by passing `embedding.token_table` where it makes its graph; a model whose `from_config`
-    makes that graph anew is tied after loading too. A free head is called without a table.
+    there is nothing to keep in step, and gradients reach the one table from both sides. A
+    functional model ties it by passing `embedding.token_table`, which enters the graph as an output
+    of the embedding: clones and loaded files are tied too. A free head is called without a table.
 
     Args:
         vocab_size: Number of tokens, V.
         hidden_dim: Width of the vectors that are compared with the rows of E, where the embedding
             is narrower than the hidden states. None keeps the width of the hidden states.
         activation: `gelu` (exact), `gelu_tanh`, `relu`, `silu` or `tanh`.
-        norm_epsilon: Added to the variance in the normalisation.
+        norm_epsilon: Added to the variance in the normalization.
         init_std: Standard deviation of the initial kernels.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
         hidden: (B, T, D).
         mask_positions: Integers (B, P): the positions to predict, in [0, T). None predicts all.
-        token_table: (V, hidden_dim), a tensor or a variable. None makes a free head.
+        token_table: (V, hidden_dim), a tensor or a variable. In a functional model a variable must
+            be the table of a `TokenEmbedding` or `BertEmbedding` that `hidden` is computed with.
+            None makes a free head.
 
     Call returns:
         Logits (B, P, V), or (B, T, V) everywhere.
@@ -80,13 +83,24 @@ class MaskedLMHead(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.norm = LayerNorm(norm_epsilon, name="norm", dtype=self.dtype_policy)
 
+    def __call__(
+        self,
+        hidden: Tensor,
+        mask_positions: Tensor | None = None,
+        token_table: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Call the head with the table as part of the graph; see the class."""
+        table = table_in_graph(hidden, token_table)
+        return super().__call__(hidden, mask_positions, table, **kwargs)
+
     def build(
         self,
         hidden_shape: Shape,
         mask_positions_shape: Shape | None = None,
         token_table_shape: Shape | None = None,
     ) -> None:
-        """Create the map, the normalisation, the bias and, without a table, the kernel."""
+        """Create the map, the normalization, the bias and, without a table, the kernel."""
         width = self.hidden_dim or hidden_shape[-1]
         if token_table_shape is not None:
             self._check_table(token_table_shape, width)

@@ -18,7 +18,7 @@ from tests.checks import randomize, to_numpy
 
 LENGTH, NUM_LAYERS, VOCAB_SIZE = 6, 2, 13
 NAMES = ("token_ids", "segment_ids", "padding_mask")
-# What one block may cost, residuals and both normalisations included.
+# What one block may cost, residuals and both normalizations included.
 TFLITE_BLOCK = Counter(
     FULLY_CONNECTED=6,
     BATCH_MATMUL=2,
@@ -26,13 +26,13 @@ TFLITE_BLOCK = Counter(
     GELU=1,
     RESHAPE=4,  # to heads three times, and back
     TRANSPOSE=4,
-    ADD=7,  # mask, two residuals, and epsilon and beta of two normalisations
+    ADD=7,  # mask, two residuals, and epsilon and beta of two normalizations
     MEAN=4,
     SUB=2,
     MUL=6,
     RSQRT=2,
 )
-# Embedding, its normalisation, the mask (once for all blocks) and the pooler.
+# Embedding, its normalization, the mask (once for all blocks) and the pooler.
 TFLITE_REST = Counter(
     GATHER=2,
     LESS=2,  # `keras.ops.take` lets negative ids count from the end

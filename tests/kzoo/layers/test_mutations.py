@@ -36,7 +36,7 @@ MISTAKES = {
         "layer_scale",
         lambda weights, inputs: reference.layer_scale(weights, weights["scale"] * inputs),
     ),
-    "block: the residual normalised first": (
+    "block: the residual normalized first": (
         "block_post",
         partial(blocks.block, norm=reference.no_norm, residual="pre"),
     ),

@@ -1,4 +1,4 @@
-"""Normalisations beside PyTorch's, and where numbers are at their limits."""
+"""Normalizations beside PyTorch's, and where numbers are at their limits."""
 
 import keras
 import numpy as np
