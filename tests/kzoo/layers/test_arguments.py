@@ -93,7 +93,11 @@ def test_constructor_arguments(layer, arguments, name, message):
 @pytest.mark.parametrize(
     ("layer", "shape", "expected"),
     [
-        (BertEmbedding(**EMBEDDING), (3,), "expected ndim=2, found ndim=1"),
+        (
+            BertEmbedding(**EMBEDDING),
+            (3,),
+            r"must have shape \(B, T\). Received: token_ids.shape=\(3,\)",
+        ),
         (FeedForward(8), (2, 4), "expected ndim=3, found ndim=2"),
         (LayerNorm(), (4,), "expected min_ndim=2, found ndim=1"),
         (GatedFeedForward(8), (2, 4), "expected ndim=3, found ndim=2"),
