@@ -90,7 +90,7 @@ class TokenEmbedding(keras.layers.Layer):
 
     def compute_mask(self, token_ids: Tensor, previous_mask: Tensor | None) -> Tensor | None:
         """Carry the mask of ids on; a table that is asked for with hidden states has none."""
-        return None if _are_hidden_states(token_ids) else previous_mask
+        return None if keras.backend.is_float_dtype(token_ids.dtype) else previous_mask
 
 
 @serializable
@@ -189,7 +189,7 @@ class BertEmbedding(keras.layers.Layer):
     ) -> Tensor:
         """Embed; see the class."""
         if return_table:
-            return keras.ops.convert_to_tensor(self.token_table)
+            return self.tokens(token_ids, return_table=True)
         self._check_ids(token_ids.shape)
         hidden = self.tokens(token_ids)
         if segment_ids is None:
@@ -209,12 +209,12 @@ class BertEmbedding(keras.layers.Layer):
     def compute_output_spec(self, *args: Any, return_table: bool = False, **kwargs: Any) -> Any:
         """Return the shape and dtype of the hidden states, or of the token table."""
         if return_table:
-            return keras.KerasTensor(self.token_table.shape, self.token_table.dtype)
+            return self.tokens.compute_output_spec(return_table=True)
         return super().compute_output_spec(*args, **kwargs)
 
     def compute_mask(self, token_ids: Tensor, previous_mask: Tensor | None) -> Tensor | None:
-        """Carry the mask of ids on; a table that is asked for with hidden states has none."""
-        return None if _are_hidden_states(token_ids) else previous_mask
+        """Carry on what the token embedding does."""
+        return self.tokens.compute_mask(token_ids, previous_mask)
 
     @staticmethod
     def _check_ids(token_ids_shape: Shape) -> None:
@@ -224,8 +224,3 @@ class BertEmbedding(keras.layers.Layer):
                 "`token_ids` must have shape (B, T). "
                 f"Received: token_ids.shape={tuple(token_ids_shape)}"
             )
-
-
-def _are_hidden_states(inputs: Tensor) -> bool:
-    """Return whether an embedding is called with something else than ids."""
-    return keras.backend.is_float_dtype(inputs.dtype)
