@@ -8,11 +8,14 @@ tokenizer = kzoo.load_tokenizer("minilm_l6_v2")
 hidden = model(tokenizer(["a text", "another"], length=128))["hidden"]
 ```
 
-Attributes are imported on first use, so that `import kzoo` needs no backend.
+Attributes are imported on first use, so that `import kzoo` needs no backend. From then on Keras
+finds the classes of this library by name, so `keras.saving.load_model` reads any file with them.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from kzoo.registration import register
 
 if TYPE_CHECKING:
     from kzoo import data, layers, models, tasks, weights
@@ -34,6 +37,8 @@ __all__ = [
     "tasks",
     "weights",
 ]
+
+register()
 
 
 def __getattr__(name: str) -> Any:

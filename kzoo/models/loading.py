@@ -1,7 +1,6 @@
 """Models in and out of presets, Hugging Face folders and `.keras` files."""
 
 import dataclasses
-import importlib
 import json
 import os
 import pathlib
@@ -22,9 +21,6 @@ from kzoo.models.preset import Preset, find_preset, vocabulary_folder, weights_f
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 Source = str | os.PathLike[str]
-
-# The only packages that a file can make `load` import modules of.
-_REGISTERING = ("kzoo.layers.", "kzoo.models.", "kzoo.tasks.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,10 +172,8 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-            config = json.loads(archive.read("config.json")) if damaged is None else None
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
-        _register(config)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
         # Keras ends with the innermost error, and goes on with the whole configuration.
@@ -192,18 +186,6 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
     if not hasattr(model, "tokenizer"):  # made by hand, of a backbone's input and a head's output
         model.tokenizer = None
     return model
-
-
-def _register(config: Any) -> None:
-    """Import the modules of layers, models and tasks that a model's configuration names."""
-    if isinstance(config, dict):
-        module = config.get("module")
-        if isinstance(module, str) and f"{module}.".startswith(_REGISTERING):
-            importlib.import_module(module)
-        config = list(config.values())
-    if isinstance(config, list):
-        for item in config:
-            _register(item)
 
 
 def _assign(model: keras.Model, tensors: dict[str, np.ndarray], family: Family) -> None:

@@ -1,5 +1,5 @@
 """Heads on any backbone."""
 
-from kzoo.tasks.embedding import SentenceEncoder
+from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
 
-__all__ = ["SentenceEncoder"]
+__all__ = ["SentenceEncoder", "UnitNorm"]

@@ -5,10 +5,8 @@ import sys
 import zipfile
 
 import keras
-import pytest
 
 import kzoo
-from kzoo.models import loading
 
 
 def test_a_classifier_made_by_hand_has_no_tokenizer(tmp_path):
@@ -16,16 +14,6 @@ def test_a_classifier_made_by_hand_has_no_tokenizer(tmp_path):
     model = keras.Model(backbone.input, keras.layers.Dense(2)(backbone.output["pooled"]))
     model.save(tmp_path / "model.keras")
     assert kzoo.load(tmp_path / "model.keras").tokenizer is None
-
-
-@pytest.mark.parametrize(
-    "module", ["kzoo.__main__", "kzoo.cli", "kzoo", "kzoo.data.tokenizer", "kzoo.modelsother", "os"]
-)
-def test_a_file_imports_layers_models_and_tasks_alone(module, tmp_path, monkeypatch):
-    imported = []
-    monkeypatch.setattr(loading.importlib, "import_module", imported.append)
-    loading._register({"a": [{"module": module}], "module": "kzoo.layers.block"})
-    assert imported == ["kzoo.layers.block"]
 
 
 def test_a_file_never_runs_the_command(tmp_path, monkeypatch):
