@@ -19,11 +19,11 @@ from kzoo.registration import register
 
 if TYPE_CHECKING:
     from kzoo import data, layers, models, tasks, weights
-    from kzoo.models import list_models, load, load_tokenizer, save_huggingface
+    from kzoo.models import list_models, load, load_tokenizer, save, save_huggingface
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = ("list_models", "load", "load_tokenizer", "save_huggingface")
+_FUNCTIONS = ("list_models", "load", "load_tokenizer", "save", "save_huggingface")
 _MODULES = ("data", "layers", "models", "tasks", "weights")
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "load",
     "load_tokenizer",
     "models",
+    "save",
     "save_huggingface",
     "tasks",
     "weights",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kzoo.arguments import check_positive_integers
 from kzoo_export import artefact
 from kzoo_export.calibration import Reader, save_arrays
 from kzoo_export.report import Benchmark, Latency
@@ -49,10 +50,8 @@ def benchmark(
     """
     if isinstance(paths, (str, Path)) or not paths:
         raise ValueError(f"`paths` must be a list of files. Received: paths={paths!r}")
-    if repeats < 1 or threads < 1:
-        raise ValueError(
-            f"`repeats` and `threads` must be positive. Received: {repeats=}, {threads=}"
-        )
+    check_positive_integers(repeats=repeats, threads=threads)
+    repeats, threads = int(repeats), int(threads)
     files = [artefact.existing(path) for path in paths]
     times: dict[str, list[float]] = {str(path): [] for path in files}
     tell = progress or (lambda step, fraction: None)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kzoo.arguments import check_positive_integers
+from kzoo.models.backbone import find_tokenizer
 from kzoo_export.calibration import Reader
 from kzoo_export.spec import Spec, TensorSpec
 
@@ -181,10 +183,7 @@ def input_specs(model: keras.Model, length: int | None, batch_size: int) -> tupl
     Raises:
         ValueError: If an axis stays open, or a size is not possible.
     """
-    for name, value in (("length", length), ("batch_size", batch_size)):
-        valid = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0
-        if not valid and not (name == "length" and value is None):
-            raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    check_positive_integers(batch_size=batch_size, **({} if length is None else {"length": length}))
     specs = []
     for name, tensor in named_inputs(model).items():
         first, *rest = tensor.shape
@@ -232,8 +231,7 @@ def make_reader(model: keras.Model, inputs: tuple[TensorSpec, ...], seed: int) -
     Returns:
         The reader, which knows the model's vocabulary and tokenizer.
     """
-    tokenizer = getattr(model, "tokenizer", None)
-    return Reader(inputs, vocabularies(model), tokenizer, seed)
+    return Reader(inputs, vocabularies(model), find_tokenizer(model), seed)
 
 
 def vocabularies(model: keras.Model) -> dict[str, int]:

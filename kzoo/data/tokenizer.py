@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from kzoo.arguments import is_integer
+
 # Files of the Hugging Face layout.
 _FAST, _VOCABULARY, _CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
 _DEFAULTS: dict[str, Any] = {
@@ -80,6 +82,18 @@ class Tokenizer:
             raise ValueError(f"The tokenizer cannot be read ({error}). Received: {fast}") from error
         return cls(backend, config)
 
+    @staticmethod
+    def is_in(folder: str | os.PathLike[str]) -> bool:
+        """Look for what `from_folder` reads.
+
+        Args:
+            folder: A folder.
+
+        Returns:
+            Whether one of the files is there.
+        """
+        return any(pathlib.Path(folder, name).is_file() for name in (_FAST, _VOCABULARY))
+
     @property
     def vocab_size(self) -> int:
         """Number of token ids, the special ones included."""
@@ -137,7 +151,7 @@ class Tokenizer:
                     f"Received: {len(pairs)} pairs, {len(texts)} texts"
                 )
         special = self._backend.num_special_tokens_to_add(pairs is not None)
-        if length is not None and not _is_count(length, special + 1):
+        if length is not None and not is_integer(length, least=special + 1):
             raise ValueError(
                 f"`length` must be an integer of at least {special + 1}: {special} special tokens "
                 f"and one of the text. Received: length={length!r}"
@@ -204,10 +218,6 @@ def _check_texts(name: str, texts: Sequence[str]) -> None:
                 f"`{name}` must be a list of strings. "
                 f"Received: {name}[{index}] of type {type(text).__name__}"
             )
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _second(item: tuple[str, int]) -> int:

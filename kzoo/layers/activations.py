@@ -5,7 +5,7 @@ from functools import partial
 
 import keras
 
-from kzoo.layers.arguments import check_choice
+from kzoo.arguments import check_choice
 from kzoo.layers.types import Tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kzoo.layers.arguments import check_choice, check_positive_numbers, check_rates
+from kzoo.arguments import check_choice, check_positive_numbers, check_rates
 from kzoo.layers.attention.cache import Cache
 from kzoo.layers.composition import build_part, check_calls, check_layers, check_options
 from kzoo.layers.keras_masks import merge_masks

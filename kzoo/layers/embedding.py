@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.positions.absolute import LearnedPositions
 from kzoo.layers.serialization import serializable

@@ -8,7 +8,7 @@ called with and the one that is attached. To tell them apart, the first has anot
 
 import keras
 
-from kzoo.layers.arguments import check_shape
+from kzoo.arguments import check_shape
 from kzoo.layers.attention.masks import check_mask
 from kzoo.layers.types import Tensor
 

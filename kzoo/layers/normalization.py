@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kzoo.layers.arguments import check_positive_numbers
+from kzoo.arguments import check_positive_numbers
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 

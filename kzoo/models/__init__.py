@@ -14,7 +14,7 @@ from kzoo.models.transformer_lm.presets import PRESETS as TRANSFORMER_LM
 
 if TYPE_CHECKING:
     from kzoo.models.bert.model import BertBackbone
-    from kzoo.models.loading import load, load_tokenizer, save_huggingface
+    from kzoo.models.loading import load, load_tokenizer, save, save_huggingface
     from kzoo.models.transformer_lm.model import TransformerLM
 
 PRESETS: dict[str, Preset] = {**BERT, **TRANSFORMER_LM}
@@ -24,6 +24,7 @@ _LAZY = {
     "TransformerLM": "kzoo.models.transformer_lm.model",
     "load": "kzoo.models.loading",
     "load_tokenizer": "kzoo.models.loading",
+    "save": "kzoo.models.loading",
     "save_huggingface": "kzoo.models.loading",
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "list_models",
     "load",
     "load_tokenizer",
+    "save",
     "save_huggingface",
 ]
 

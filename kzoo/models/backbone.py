@@ -1,18 +1,31 @@
-"""What the models that read text have in common."""
+"""What backbones have in common: their configs, and the tokenizer that travels with them."""
 
-import pathlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import keras
 
 from kzoo.data.tokenizer import Tokenizer
+from kzoo.models.config import ModelConfig
 
 
 class ReadsText:
-    """A mixin for Keras models: the tokenizer travels inside the `.keras` file.
+    """A mixin for functional Keras models: the tokenizer travels inside the `.keras` file."""
 
-    Attributes:
-        tokenizer: What turns texts into the model's inputs, or `None`.
-    """
+    _tokenizer: Tokenizer | None = None
 
-    tokenizer: Tokenizer | None = None
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What turns texts into the model's inputs, or `None`.
+
+        The layers of the inputs know it too: a model made by hand of them is saved with it.
+        """
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+        mark_inputs(self, tokenizer)
 
     def save_assets(self, folder: str) -> None:
         """Write the tokenizer; Keras calls this on saving.
@@ -29,5 +42,89 @@ class ReadsText:
         Args:
             folder: A folder inside the file, or `None` where the file has none.
         """
-        if folder is not None and any(pathlib.Path(folder).iterdir()):
+        if folder is not None and Tokenizer.is_in(folder):
             self.tokenizer = Tokenizer.from_folder(folder)
+
+
+class Backbone(ReadsText, keras.Model):
+    """A functional model that follows from a config.
+
+    A subclass adds its own arguments as in Keras: it overrides `get_config`.
+
+    Attributes:
+        config_class: The class of the config.
+        config: The sizes of the model.
+        dtype_policy: The dtype policy of its layers.
+    """
+
+    config_class: ClassVar[type[ModelConfig]]
+    config: Any
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs.
+
+        Returns:
+            The config, the dtype policy and the name.
+        """
+        return {
+            "config": self.config.to_dict(),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Build the model that `get_config` described.
+
+        Args:
+            config: The result of `get_config`.
+            custom_objects: Unused: the layers are known.
+
+        Returns:
+            The model, with new weights.
+        """
+        return cls(**{**config, "config": cls.config_class(**config["config"])})
+
+
+def mark_inputs(model: Any, tokenizer: Tokenizer | None) -> None:
+    """Have the layers of a model's inputs know what makes them.
+
+    Args:
+        model: A functional model.
+        tokenizer: Its tokenizer.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            layer.tokenizer = tokenizer
+
+
+def find_tokenizer(model: keras.Model) -> Tokenizer | None:
+    """Find what turns texts into the inputs of a model.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        Its attribute `tokenizer`, or the tokenizer of the backbone that it is made of, or `None`.
+
+    Raises:
+        ValueError: If it is made of backbones with several tokenizers.
+    """
+    if getattr(model, "tokenizer", None) is not None:
+        return model.tokenizer
+    inputs = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
+    parts = (layer for layer in model.layers if isinstance(layer, keras.Model))
+    for tokenizers in (
+        {getattr(layer, "tokenizer", None) for layer in inputs} - {None},
+        {find_tokenizer(part) for part in parts} - {None},
+    ):
+        if len(tokenizers) > 1:
+            raise ValueError(
+                "`model` must have one tokenizer: set `model.tokenizer`. "
+                f"Received: a model whose backbones have {len(tokenizers)}"
+            )
+        if tokenizers:
+            return tokenizers.pop()
+    return None

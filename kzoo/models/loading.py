@@ -15,12 +15,16 @@ import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models import PRESETS
+from kzoo.models.backbone import ReadsText, find_tokenizer, mark_inputs
 from kzoo.models.bert import convert as bert
 from kzoo.models.bert.model import BertBackbone
 from kzoo.models.preset import Preset, find_preset, vocabulary_folder, weights_folder
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 Source = str | os.PathLike[str]
+
+# Where Keras keeps the files of a model inside a `.keras` file.
+_ASSETS = pathlib.PurePosixPath("assets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +102,54 @@ def load_tokenizer(source: Source) -> Tokenizer:
     return Tokenizer.from_folder(vocabulary_folder(name, find_preset(name, PRESETS)))
 
 
+def save(model: keras.Model, path: Source) -> None:
+    """Write a `.keras` file that has the tokenizer too, as `load` reads it.
+
+    What `model.save` writes, with the tokenizer where the model is made by hand: of a backbone's
+    input and a head's output, or of a backbone as a layer. The file appears complete or not at all.
+
+    Args:
+        model: Any model. Its tokenizer is its attribute `tokenizer` or, where it has none, that of
+            the backbone it is made of.
+        path: A `.keras` file, which is replaced if it exists.
+
+    Raises:
+        ValueError: If an argument is not of its kind, or the backbones in the model have several
+            tokenizers.
+
+    Example:
+        >>> import keras, kzoo  # doctest: +SKIP
+        >>> backbone = kzoo.load("minilm_l6_v2")  # doctest: +SKIP
+        >>> scores = keras.layers.Dense(2)(backbone.output["pooled"])  # doctest: +SKIP
+        >>> kzoo.save(keras.Model(backbone.input, scores), "model.keras")  # doctest: +SKIP
+        >>> kzoo.load("model.keras").tokenizer.vocab_size  # doctest: +SKIP
+        30522
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a Keras model. Received: {type(model).__name__}")
+    path = pathlib.Path(path)
+    if path.suffix != ".keras" or path.is_dir() or not path.parent.is_dir():
+        raise ValueError(
+            "`path` must be a file that ends in `.keras`, in a folder that exists. "
+            f"Received: path={str(path)!r}"
+        )
+    tokenizer = find_tokenizer(model)
+    if not isinstance(tokenizer, Tokenizer | None):
+        raise ValueError(
+            "`model.tokenizer` must be a `kzoo.data.Tokenizer` or None. "
+            f"Received: {type(tokenizer).__name__}"
+        )
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
+        file = pathlib.Path(folder, path.name)
+        model.save(file)
+        if tokenizer is not None and not isinstance(model, ReadsText):
+            tokenizer.save(assets := pathlib.Path(folder, "assets"))
+            with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+                for part in sorted(assets.iterdir()):
+                    archive.write(part, _ASSETS / part.name)
+        file.replace(path)
+
+
 def save_huggingface(model: keras.Model, folder: Source) -> None:
     """Write a folder that `transformers` loads: configuration, safetensors and tokenizer.
 
@@ -163,8 +215,7 @@ def _load_folder(folder: pathlib.Path, weights: str) -> keras.Model:
     model = family.backbone(family.convert.read_config(source, names))
     if tensors:
         _assign(model, tensors, family)
-    has_vocabulary = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
-    model.tokenizer = Tokenizer.from_folder(folder) if has_vocabulary else None
+    model.tokenizer = Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
     return model
 
 
@@ -175,6 +226,7 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        tokenizer = _read_tokenizer(path)
     except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
         # Keras ends with the innermost error, and goes on with the whole configuration.
         innermost = str(error).rpartition("Exception encountered: ")[2]
@@ -183,9 +235,20 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
             "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
             f"or contains code ({type(error).__name__}: {reason}). Received: {path}"
         ) from error
-    if not hasattr(model, "tokenizer"):  # made by hand, of a backbone's input and a head's output
-        model.tokenizer = None
+    if not isinstance(model, ReadsText):  # made by hand, of a backbone's input and a head's output
+        model.tokenizer = tokenizer or find_tokenizer(model)
+        mark_inputs(model, model.tokenizer)
     return model
+
+
+def _read_tokenizer(path: pathlib.Path) -> Tokenizer | None:
+    """Read the tokenizer that `save` put into a file."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if pathlib.PurePosixPath(name).parent == _ASSETS:
+                content = archive.read(name)
+                pathlib.Path(folder, pathlib.PurePosixPath(name).name).write_bytes(content)
+        return Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
 
 
 def _assign(model: keras.Model, tensors: dict[str, np.ndarray], family: Family) -> None:

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 
 from kzoo import layers
-from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import ReadsText
 
@@ -159,7 +159,7 @@ class SentenceEncoder(ReadsText, keras.Model):
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> "SentenceEncoder":
+    ) -> Self:
         """Build the model that `get_config` described.
 
         Args:
@@ -170,7 +170,7 @@ class SentenceEncoder(ReadsText, keras.Model):
             The model, with new weights.
         """
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(backbone, name=config["name"])
+        return cls(**{**config, "backbone": backbone})
 
 
 def _batches(

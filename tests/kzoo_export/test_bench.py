@@ -56,7 +56,7 @@ def test_arguments_are_checked(exported: Exported) -> None:
     for paths in wrong:
         with pytest.raises(ValueError, match="`paths` must be a list of files"):
             benchmark(paths)
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="`repeats` must be a positive integer"):
         benchmark([path], repeats=0)
     with pytest.raises(ValueError, match="existing file"):
         benchmark(["none.tflite"])

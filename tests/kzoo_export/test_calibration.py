@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from kzoo_export.calibration import Reader, choose_samples, split
+from kzoo_export.signature import input_specs, make_reader
 from kzoo_export.spec import TensorSpec
+from tests.kzoo.models.tiny import tiny_backbone
 
 pytestmark = pytest.mark.once
 
@@ -65,6 +68,13 @@ def test_texts_go_through_the_tokenizer() -> None:
     assert samples.source == "2 given texts"
     assert samples.arrays["token_ids"].shape == (2, 6)
     assert samples.arrays["padding_mask"].sum() == 5
+
+
+def test_a_model_made_by_hand_reads_texts_with_its_backbones_tokenizer() -> None:
+    backbone = tiny_backbone(with_tokenizer=True)
+    model = keras.Model(backbone.input, keras.layers.Dense(2)(backbone.output["pooled"]))
+    samples = make_reader(model, input_specs(model, np.int64(12), np.int64(1)), seed=0)
+    assert samples.read(["abc", "ab"], "samples").source == "2 given texts"
 
 
 def test_text_models_default_to_packaged_sentences() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kzoo.layers.arguments import check_shape, differ
+from kzoo.arguments import check_shape, differ
 from kzoo.layers.attention.masks import check_mask
 from kzoo.layers.types import Tensor
 

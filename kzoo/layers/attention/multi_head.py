@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kzoo.layers.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.attention.bias import attention_bias, length_of, places
 from kzoo.layers.attention.cache import Cache, as_start, empty_cache, update_cache
 from kzoo.layers.attention.calls import check_call, masks_of_call

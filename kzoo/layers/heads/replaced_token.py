@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
+from kzoo.arguments import check_positive_numbers
 from kzoo.layers.activations import activate, check_activation
-from kzoo.layers.arguments import check_positive_numbers
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.static import executor, first_positions
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from kzoo.layers.arguments import check_choice
+from kzoo.arguments import check_choice, is_integer
 from kzoo.layers.types import Tensor
 
 Size: TypeAlias = int | tuple[int, int]
@@ -57,7 +57,7 @@ def resize_positions(
             "`old_size` and `new_size` must have as many axes. "
             f"Received: old_size={old_size}, new_size={new_size}"
         )
-    if isinstance(num_prefix, bool) or not isinstance(num_prefix, int) or num_prefix < 0:
+    if not is_integer(num_prefix, least=0):
         raise ValueError(
             f"`num_prefix` must be a non-negative integer. Received: num_prefix={num_prefix!r}"
         )
@@ -114,10 +114,9 @@ def _axes(name: str, size: Size) -> tuple[int, ...]:
     axes = tuple(size) if isinstance(size, list | tuple) else (size,)
     if len(axes) not in (1, 2):
         raise ValueError(f"`{name}` must be P or (height, width). Received: {name}={size}")
-    for axis in axes:
-        if isinstance(axis, bool) or not isinstance(axis, int) or axis < 1:
-            raise ValueError(f"`{name}` must be of positive integers. Received: {name}={size}")
-    return axes
+    if not all(is_integer(axis, least=1) for axis in axes):
+        raise ValueError(f"`{name}` must be of positive integers. Received: {name}={size}")
+    return tuple(map(int, axes))
 
 
 # The weight of a cell by its distance, and how many cells on each side have one.

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import keras
 import numpy as np
 
-from kzoo.layers.arguments import check_choice, check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_choice, check_positive_integers, check_positive_numbers
 from kzoo.layers.types import Tensor
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.layers.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.rope_scaling import RopeScaling, rope_scaling
 from kzoo.layers.positions.static import as_positions, check_rank, executor, first_positions
 from kzoo.layers.serialization import serializable

@@ -1,21 +1,13 @@
 """The sizes of a BERT encoder."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
-_POSITIVE = (
-    "vocab_size",
-    "num_layers",
-    "num_heads",
-    "hidden_dim",
-    "mlp_dim",
-    "max_length",
-    "num_segments",
-)
+from kzoo.models.config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class BertConfig:
+class BertConfig(ModelConfig):
     """The sizes of a BERT encoder; the defaults are those of `bert_base`.
 
     Attributes:
@@ -51,18 +43,7 @@ class BertConfig:
     pooler: bool = True
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        for name in ("dropout", "attention_dropout"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0.0 <= value < 1.0):
-                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}")
-        for name in ("norm_epsilon", "init_std"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value > 0.0):
-                raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+        super().__post_init__()
         if self.hidden_dim % self.num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`. "
@@ -79,15 +60,3 @@ class BertConfig:
         feed_forward = width * inner + inner + inner * width + width
         block = 4 * dense + norm + feed_forward + norm
         return tables * width + norm + self.num_layers * block + self.pooler * dense
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values.
-
-        Returns:
-            Value by field name.
-        """
-        return dataclasses.asdict(self)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

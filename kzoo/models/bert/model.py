@@ -1,17 +1,14 @@
 """The BERT encoder."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 
 from kzoo import layers
-from kzoo.models.backbone import ReadsText
+from kzoo.models.backbone import Backbone
 from kzoo.models.bert.config import BertConfig
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class BertBackbone(ReadsText, keras.Model):
+class BertBackbone(Backbone):
     """BERT without a head: embeddings, post-norm transformer blocks and, by config, a pooler.
 
     The inputs are int32 (B, T): `token_ids`, `segment_ids`, and `padding_mask` with 1 at real
@@ -36,6 +33,8 @@ class BertBackbone(ReadsText, keras.Model):
         Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language
         Understanding, https://arxiv.org/abs/1810.04805, section 3.
     """
+
+    config_class = BertConfig
 
     def __init__(
         self,
@@ -96,30 +95,3 @@ class BertBackbone(ReadsText, keras.Model):
         # Config
         self.config = config
         self.dtype_policy = keras.dtype_policies.get(dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs.
-
-        Returns:
-            The configuration, the dtype policy and the name.
-        """
-        return {
-            "config": self.config.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> "BertBackbone":
-        """Build the model that `get_config` described.
-
-        Args:
-            config: The result of `get_config`.
-            custom_objects: Unused: the layers are known.
-
-        Returns:
-            The model, with new weights.
-        """
-        return cls(BertConfig(**config["config"]), dtype=config["dtype"], name=config["name"])

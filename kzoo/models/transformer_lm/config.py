@@ -1,13 +1,13 @@
 """The sizes of a Transformer language model."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
-_POSITIVE = ("vocab_size", "num_layers", "num_heads", "hidden_dim", "mlp_dim")
+from kzoo.models.config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerLMConfig:
+class TransformerLMConfig(ModelConfig):
     """The sizes of a Transformer language model; the defaults are those of PyTorch's tutorial.
 
     Attributes:
@@ -37,18 +37,7 @@ class TransformerLMConfig:
     init_range: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        for name in ("dropout", "attention_dropout"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0.0 <= value < 1.0):
-                raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}")
-        for name in ("norm_epsilon", "init_range"):
-            value = getattr(self, name)
-            if not (_is_number(value) and value > 0.0):
-                raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+        super().__post_init__()
         if self.hidden_dim % self.num_heads or self.hidden_dim % 2:
             raise ValueError(
                 "`hidden_dim` must be even and a multiple of `num_heads`. "
@@ -65,15 +54,3 @@ class TransformerLMConfig:
         block = 4 * dense + norm + feed_forward + norm
         decoder = width * self.vocab_size + self.vocab_size
         return self.vocab_size * width + self.num_layers * block + decoder
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values.
-
-        Returns:
-            Value by field name.
-        """
-        return dataclasses.asdict(self)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,17 +1,14 @@
 """The Transformer language model."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 
 from kzoo import layers
-from kzoo.models.backbone import ReadsText
+from kzoo.models.backbone import Backbone
 from kzoo.models.transformer_lm.config import TransformerLMConfig
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class TransformerLM(ReadsText, keras.Model):
+class TransformerLM(Backbone):
     """The classic language model: an encoder whose attention never looks ahead.
 
     Token vectors times sqrt(D), plus sines and cosines, pass through post-norm blocks with a causal
@@ -36,6 +33,8 @@ class TransformerLM(ReadsText, keras.Model):
         Vaswani et al., Attention Is All You Need, https://arxiv.org/abs/1706.03762, section 3.
         PyTorch tutorials, Language Modeling with `nn.Transformer` and torchtext.
     """
+
+    config_class = TransformerLMConfig
 
     def __init__(
         self,
@@ -94,31 +93,3 @@ class TransformerLM(ReadsText, keras.Model):
             if len(weight.shape) == 2:
                 limit = config.init_range
                 weight.assign(keras.random.uniform(weight.shape, -limit, limit))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs.
-
-        Returns:
-            The configuration, the dtype policy and the name.
-        """
-        return {
-            "config": self.config.to_dict(),
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> "TransformerLM":
-        """Build the model that `get_config` described.
-
-        Args:
-            config: The result of `get_config`.
-            custom_objects: Unused: the layers are known.
-
-        Returns:
-            The model, with new weights.
-        """
-        settings = TransformerLMConfig(**config["config"])
-        return cls(settings, dtype=config["dtype"], name=config["name"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kzoo.arguments import check_choice, check_positive_numbers
 from kzoo.layers import (
     BertEmbedding,
     FeedForward,
@@ -28,7 +29,6 @@ from kzoo.layers import (
     TokenEmbedding,
     TransformerBlock,
 )
-from kzoo.layers.arguments import check_choice, check_positive_numbers
 
 EMBEDDING = {"vocab_size": 5, "hidden_dim": 4, "max_length": 3}
 PARTS: dict[str, Any] = {"attention": MultiHeadAttention(2), "feed_forward": FeedForward(8)}

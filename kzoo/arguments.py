@@ -1,4 +1,4 @@
-"""Checks of constructor arguments: each error names the argument, what it must be and what came."""
+"""Checks of arguments: each error names the argument, what it must be and what came."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
@@ -15,7 +15,7 @@ def check_positive_integers(**arguments: Any) -> None:
         ValueError: If a value is not a positive integer.
     """
     for name, value in arguments.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        if not is_integer(value, least=1):
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
@@ -45,6 +45,21 @@ def check_rates(**arguments: Any) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
             raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+
+
+def check_types(kind: type, **arguments: Any) -> None:
+    """Require every argument to be of a type, or of NumPy's type of the same name.
+
+    Args:
+        kind: `bool` or `str`.
+        **arguments: The values, by the name the user knows them by.
+
+    Raises:
+        ValueError: If a value is of another type.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, kind) and type(value).__name__ != kind.__name__:
+            raise ValueError(f"`{name}` must be a {kind.__name__}. Received: {name}={value!r}")
 
 
 def check_choice(choices: Iterable[str], **arguments: Any) -> None:
@@ -87,6 +102,19 @@ def check_shape(
     raise ValueError(
         f"`{name}` must have shape {expected}, with {known}. Received: {name}.shape={shape}"
     )
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Tell integers, of Python or NumPy, from everything else.
+
+    Args:
+        value: Anything.
+        least: The smallest integer to accept.
+
+    Returns:
+        Whether the value is one that is large enough. Truth values are no integers.
+    """
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
 def differ(actual: Any, expected: Any) -> bool:
