@@ -73,7 +73,8 @@ def test_texts_go_through_the_tokenizer() -> None:
 def test_a_model_made_by_hand_reads_texts_with_its_backbones_tokenizer() -> None:
     backbone = tiny_backbone(with_tokenizer=True)
     model = keras.Model(backbone.input, keras.layers.Dense(2)(backbone.output["pooled"]))
-    samples = make_reader(model, input_specs(model, np.int64(12), np.int64(1)), seed=0)
+    sizes: Any = (np.int64(12), np.int64(1))
+    samples = make_reader(model, input_specs(model, *sizes), seed=0)
     assert samples.read(["abc", "ab"], "samples").source == "2 given texts"
 
 
