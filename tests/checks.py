@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from kzoo.layers import static_graph
+from tests.arrays import Array, Inputs, assert_close, to_numpy
+from tests.conventions import check_conventions
 
-Array = np.ndarray[Any, Any]
-Inputs = dict[str, Array]
 Oracle = Callable[..., Array]
 
 # float32 against float64: a few sums of some ten terms, each rounded at 6e-8.
@@ -44,7 +44,7 @@ def check_layer(
     randomize(layer)
     check_oracle(layer, inputs, oracle)
     check_shapes(layer, inputs, fixed)
-    check_saving(layer, inputs, folder)
+    check_conventions(layer, inputs, folder)
     check_static_graph(layer, inputs)
     check_jit(layer, inputs)
     check_gradients(layer, inputs, oracle)
@@ -79,21 +79,6 @@ def check_shapes(layer: keras.layers.Layer, inputs: Inputs, fixed: tuple[str, ..
     assert len(unknown.shape) == len(known.shape)
     for promised, actual in zip(unknown.shape, known.shape, strict=True):
         assert promised in (None, actual)
-
-
-def check_saving(layer: keras.layers.Layer, inputs: Inputs, folder: Path) -> None:
-    """A functional model that contains the layer comes back from a file and computes the same."""
-    arguments = {
-        name: keras.Input(batch_shape=value.shape, dtype=str(value.dtype), name=name)
-        for name, value in inputs.items()
-    }
-    model = keras.Model(arguments, layer(**arguments))
-    path = folder / f"{layer.name}.keras"
-    model.save(path)
-    loaded = keras.saving.load_model(path)
-    twin = loaded.get_layer(layer.name)
-    assert twin.get_config() == layer.get_config()
-    np.testing.assert_array_equal(to_numpy(loaded(inputs)), to_numpy(model(inputs)))
 
 
 def check_static_graph(layer: keras.layers.Layer, inputs: Inputs) -> None:
@@ -193,19 +178,6 @@ def symbols(inputs: Inputs, varying: set[str] | None = None) -> dict[str, keras.
         )
         for name, value in inputs.items()
     }
-
-
-def to_numpy(tensor: Any) -> Array:
-    """Return a tensor of any backend, trainable or not, as a NumPy array."""
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.stop_gradient(tensor)))
-
-
-def assert_close(actual: Any, expected: Array, tolerance: float) -> None:
-    """Compare shapes, then values: the largest error against the largest expected value."""
-    assert tuple(actual.shape) == expected.shape
-    error = np.abs(to_numpy(keras.ops.cast(actual, "float32")) - expected).max()
-    limit = tolerance * max(1.0, np.abs(expected).max())
-    assert error <= limit, f"largest error {error:.3g}, at most {limit:.3g} allowed"
 
 
 def _jit_tensorflow(layer: keras.layers.Layer, tensors: dict[str, Any]) -> Any:

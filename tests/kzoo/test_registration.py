@@ -15,7 +15,7 @@ import pytest
 import kzoo
 from kzoo.models import TransformerLM, TransformerLMConfig
 from kzoo.registration import CLASSES, StandIn
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.models.tiny import tiny_backbone
 

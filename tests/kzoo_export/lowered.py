@@ -15,7 +15,7 @@ from kzoo.layers import static_graph
 from kzoo_export.recipe import Recipe
 from kzoo_export.signature import file_dtype
 from kzoo_export.spec import ROUTES, Spec, TensorSpec
-from tests.checks import Inputs, to_numpy
+from tests.arrays import Inputs, to_numpy
 
 # The route that lowers from the backend of this run; empty for JAX, which lowers no format.
 ROUTE = {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.config.backend(), "")

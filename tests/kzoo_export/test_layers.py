@@ -18,7 +18,7 @@ from kzoo_export.examine import check_contents
 from kzoo_export.recipe import RecipeError
 from kzoo_export.report import Verification
 from kzoo_export.verify import compare_output
-from tests.checks import Inputs, to_numpy
+from tests.arrays import Inputs, to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.layers.cases.case import Case
 from tests.kzoo_export.checks import check_file

@@ -11,7 +11,8 @@ from kzoo.layers import (
     TransformerBlock,
     static_graph,
 )
-from tests.checks import named_weights, randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import named_weights, randomize
 
 HIDDEN = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 PADDING_MASK = np.array([[1, 1, 1, 0, 0]] * 2, "int32")

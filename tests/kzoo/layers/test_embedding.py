@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import BertEmbedding
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 ARGUMENTS = {"vocab_size": 9, "hidden_dim": 4, "max_length": 5}
 TOKEN_IDS = np.array([[1, 2, 3], [4, 5, 6]], "int32")

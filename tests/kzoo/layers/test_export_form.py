@@ -14,7 +14,8 @@ from kzoo.layers import (
     TransformerBlock,
     static_graph,
 )
-from tests.checks import randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import randomize
 
 LENGTH, NUM_LAYERS, VOCAB_SIZE = 6, 2, 13
 NAMES = ("token_ids", "segment_ids", "padding_mask")

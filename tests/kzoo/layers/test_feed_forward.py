@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import FeedForward, GatedFeedForward
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 HIDDEN = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 KINDS = (FeedForward, GatedFeedForward)

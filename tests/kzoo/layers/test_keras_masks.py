@@ -18,7 +18,7 @@ from kzoo.layers import (
     TransformerBlock,
 )
 from kzoo.layers.block import RESIDUALS
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 V, D, N, T = 9, 8, 2, 6
 IDS = np.array([[3, 4, 5, 0, 0, 0], [5, 1, 0, 0, 0, 0]], "int32")

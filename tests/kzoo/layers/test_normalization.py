@@ -6,7 +6,8 @@ import pytest
 
 from kzoo.layers import LayerNorm, NoNorm, RMSNorm
 from kzoo.layers.normalization import NORMS
-from tests.checks import randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import randomize
 
 INPUTS = np.random.default_rng(0).normal(2.0, 3.0, (4, 6, 16)).astype("float32")
 

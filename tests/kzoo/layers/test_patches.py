@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import PatchEmbedding
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 IMAGES = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype("float32")
 

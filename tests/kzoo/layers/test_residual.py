@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kzoo.layers import LayerScale, StochasticDepth
-from tests.checks import compiled, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import compiled
 
 INPUTS = np.random.default_rng(0).uniform(1.0, 2.0, (2000, 3, 2)).astype("float32")
 

@@ -9,7 +9,7 @@ import pytest
 
 from kzoo.layers import FeedForward, MultiHeadAttention, RotaryPositions, TransformerBlock
 from kzoo.layers.serialization import serializable
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 HIDDEN = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kzoo.layers import BertEmbedding, LayerNorm, MaskedLMHead, TiedProjection, TokenEmbedding
-from tests.checks import randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import randomize
 
 V, D = 11, 4
 IDS = np.array([[1, 2, 3], [4, 5, 6]], "int32")

@@ -9,7 +9,7 @@ import pytest
 
 import kzoo
 from kzoo.models import BertBackbone, BertConfig, TransformerLM, TransformerLMConfig
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 BERT = BertConfig(vocab_size=9, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=6, max_length=5)
 LANGUAGE_MODEL = TransformerLMConfig(vocab_size=9, num_layers=1, hidden_dim=4, mlp_dim=6)

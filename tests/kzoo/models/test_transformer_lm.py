@@ -10,7 +10,7 @@ from kzoo.layers import static_graph
 from kzoo.models import PRESETS, TransformerLM, TransformerLMConfig
 from kzoo.models.transformer_lm.convert import split_projections, weight_table
 from kzoo.weights import rename
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 from tests.kzoo.models.contract import check_backbone
 
 SMALL = TransformerLMConfig(vocab_size=40, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=20)

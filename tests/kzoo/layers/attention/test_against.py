@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kzoo.layers import MultiHeadAttention
-from tests.checks import assert_close, randomize, to_numpy
+from tests.arrays import assert_close, to_numpy
+from tests.checks import randomize
 
 B, T, S, N, H, D = 2, 5, 7, 4, 3, 12
 random = np.random.default_rng(0)

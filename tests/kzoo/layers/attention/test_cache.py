@@ -8,7 +8,8 @@ import pytest
 
 from kzoo.layers import MultiHeadAttention
 from kzoo.layers.attention.cache import update_cache
-from tests.checks import COMPILERS, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import COMPILERS
 
 B, L, K, H, D = 2, 6, 2, 4, 8
 random = np.random.default_rng(0)

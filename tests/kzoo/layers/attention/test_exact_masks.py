@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kzoo.layers import MultiHeadAttention, static_graph
-from tests.checks import FLOAT32_TOLERANCE, assert_close, compiled, to_numpy
+from tests.arrays import assert_close, to_numpy
+from tests.checks import FLOAT32_TOLERANCE, compiled
 from tests.kzoo.layers.cases import masked
 
 # Scores of one row differ by up to 600 here, and ALiBi's biases by 255.

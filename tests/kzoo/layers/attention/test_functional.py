@@ -9,7 +9,7 @@ import pytest
 from kzoo.layers import static_graph
 from kzoo.layers.attention.functional import attention
 from kzoo.layers.attention.masks import expand_mask, mask_bias, unmask_empty_rows
-from tests.checks import assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
 from tests.reference import attention as reference
 
 B, T, S, N, H = 2, 4, 6, 3, 5

@@ -15,7 +15,7 @@ from kzoo.layers.attention.masks import (
     unmask_empty_rows,
     window_mask,
 )
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 from tests.reference.attention import allowed_pairs
 
 MASK = np.array([[1, 1, 0], [0, 1, 1]])

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kzoo.layers import MultiHeadAttention, RotaryPositions, static_graph
-from tests.checks import compiled, randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import compiled, randomize
 
 B, T, N, D = 2, 5, 3, 12
 random = np.random.default_rng(0)

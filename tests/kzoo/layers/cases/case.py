@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tests.checks import Inputs, Oracle
+from tests.arrays import Inputs
+from tests.checks import Oracle
 
 B, T, S, D, V, P = 2, 5, 7, 8, 11, 3
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kzoo.layers import AlibiBias, MultiHeadAttention, RelativeBias, RotaryPositions
-from tests.checks import Inputs, named_weights
+from tests.arrays import Inputs
+from tests.checks import named_weights
 from tests.reference import positions as reference
 from tests.reference.basics import Array
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import MaskedLMHead, ReplacedTokenHead, SentenceOrderHead
-from tests.checks import assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
 
 B, T, D, E, V = 3, 6, 16, 8, 21
 EPSILON = 1e-6

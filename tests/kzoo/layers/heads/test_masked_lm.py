@@ -6,7 +6,8 @@ import pytest
 
 from kzoo.layers import BertEmbedding, MaskedLMHead
 from kzoo.layers.heads.masked_lm import gather_positions
-from tests.checks import randomize, to_numpy
+from tests.arrays import to_numpy
+from tests.checks import randomize
 
 V, D = 11, 4
 BATCH = {

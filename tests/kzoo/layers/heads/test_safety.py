@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import SpanHead
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 from tests.kzoo.layers.cases import heads
 
 # Heads that score; the poolers have tests of their own.

@@ -7,7 +7,7 @@ import pytest
 from kzoo.layers import LearnedPositions, SinusoidalPositions, SinusoidalPositions2D
 from kzoo.layers.positions import absolute as implementation
 from kzoo.layers.positions.absolute import sinusoidal_table
-from tests.checks import assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
 from tests.reference import positions as reference
 
 

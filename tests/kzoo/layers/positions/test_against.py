@@ -12,7 +12,7 @@ from kzoo.layers import (
     SinusoidalPositions2D,
     resize_positions,
 )
-from tests.checks import assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
 
 pytestmark = pytest.mark.skipif(
     keras.config.backend() != "torch", reason="transformers computes in PyTorch"

@@ -9,7 +9,7 @@ import pytest
 from kzoo.layers import AlibiBias, MultiHeadAttention, RelativeBias
 from kzoo.layers.positions import relative as implementation
 from kzoo.layers.positions.relative import alibi_slopes, distance_buckets
-from tests.checks import assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
 from tests.reference import positions as reference
 
 BIASES = (partial(AlibiBias, 2), partial(RelativeBias, 2, 8, 20))

@@ -6,7 +6,7 @@ import pytest
 
 from kzoo.layers import resize_positions
 from kzoo.layers.positions.resize import interpolation
-from tests.checks import to_numpy
+from tests.arrays import to_numpy
 
 TABLE = np.random.default_rng(0).normal(size=(1 + 12, 4)).astype("float32")
 

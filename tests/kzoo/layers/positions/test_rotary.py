@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kzoo.layers import RotaryPositions
 from kzoo.layers.positions import rotary as implementation
 from kzoo.layers.positions.rope_scaling import SCALINGS
-from tests.checks import FLOAT32_TOLERANCE, GRADIENT_TOLERANCE, assert_close, to_numpy
+from tests.arrays import assert_close, to_numpy
+from tests.checks import FLOAT32_TOLERANCE, GRADIENT_TOLERANCE
 from tests.reference.positions import rotary_positions, scaled_frequencies
 
 B, T, N, H = 2, 6, 2, 8
