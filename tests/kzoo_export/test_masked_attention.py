@@ -47,6 +47,9 @@ def lowered(tmp_path_factory: pytest.TempPathFactory, expected: dict[str, np.nda
             expected[f"{position}_{name}"] = masked.expected(layer, position, name)
     capped = masked.make("none", "pairs", LARGE, soft_cap=SOFT_CAP)
     outputs["capped"] = capped(inputs["query"], mask=inputs["mask_3"])
+    outputs["unbounded"] = masked.make("none", "pairs", LARGE)(
+        inputs["query"], mask=inputs["mask_3"]
+    )
     model = keras.Model(inputs, outputs)
     return lower(model, arrays, tmp_path_factory.mktemp("masked"))
 
@@ -58,6 +61,7 @@ def test_float32_file_agrees_with_the_oracle(
     errors = {
         name: np.abs(outputs[name] - values).max() / np.abs(values).max()
         for name, values in {**lowered.outputs, **expected}.items()
+        if name != "unbounded"
     }
     assert max(errors.values()) < TOLERANCE, errors
 
@@ -68,9 +72,19 @@ def test_int8_file_is_within_its_tolerance(lowered: Lowered, tmp_path: Path) -> 
     compared = [
         compare_output(name, outputs[name], values)
         for name, values in lowered.outputs.items()
-        if name != "capped"  # 8 bits resolve scores of 300 to one or two: no softmax forgives that
+        if name
+        not in (
+            "capped",
+            "unbounded",
+        )  # 8 bits resolve scores of 300 to one or two: no softmax forgives that
     ]
     assert not [each for each in compared if not each.within(recipe.tolerance)]
+
+
+def test_verification_notices_scores_beyond_the_bound(lowered: Lowered, tmp_path: Path) -> None:
+    output = run(lowered, "float32", tmp_path)["unbounded"]
+    compared = compare_output("unbounded", output, lowered.outputs["unbounded"])
+    assert not compared.within(RECIPES["float32"].tolerance)
 
 
 def run(lowered: Lowered, recipe: str, folder: Path) -> dict[str, np.ndarray]:
