@@ -46,8 +46,8 @@ class ReadsText:
             self.tokenizer = Tokenizer.from_folder(folder)
 
 
-class Backbone(ReadsText, keras.Model):
-    """A functional model that follows from a config.
+class Backbone(ReadsText):
+    """A mixin for functional Keras models that follow from a config, a dtype policy and a name.
 
     A subclass adds its own arguments as in Keras: it overrides `get_config`.
 
@@ -55,10 +55,13 @@ class Backbone(ReadsText, keras.Model):
         config_class: The class of the config.
         config: The sizes of the model.
         dtype_policy: The dtype policy of its layers.
+        name: The name of the model.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     config: Any
+    dtype_policy: Any
+    name: str
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.
@@ -100,31 +103,35 @@ def mark_inputs(model: Any, tokenizer: Tokenizer | None) -> None:
             layer.tokenizer = tokenizer
 
 
-def find_tokenizer(model: keras.Model) -> Tokenizer | None:
+def find_tokenizers(model: keras.Model) -> list[Any]:
     """Find what turns texts into the inputs of a model.
 
     Args:
         model: Any model.
 
     Returns:
-        Its attribute `tokenizer`, or the tokenizer of the backbone that it is made of, or `None`.
-
-    Raises:
-        ValueError: If it is made of backbones with several tokenizers.
+        Its attribute `tokenizer` or, where it has none, the tokenizers of the backbones that it is
+        made of, each once: of those whose inputs it has, else of those that are its layers.
     """
-    if getattr(model, "tokenizer", None) is not None:
-        return model.tokenizer
+    own = getattr(model, "tokenizer", None)
+    if own is not None:
+        return [own]
     inputs = (layer for layer in model.layers if isinstance(layer, keras.layers.InputLayer))
     parts = (layer for layer in model.layers if isinstance(layer, keras.Model))
-    for tokenizers in (
-        {getattr(layer, "tokenizer", None) for layer in inputs} - {None},
-        {find_tokenizer(part) for part in parts} - {None},
-    ):
-        if len(tokenizers) > 1:
-            raise ValueError(
-                "`model` must have one tokenizer: set `model.tokenizer`. "
-                f"Received: a model whose backbones have {len(tokenizers)}"
-            )
-        if tokenizers:
-            return tokenizers.pop()
-    return None
+    found = [getattr(layer, "tokenizer", None) for layer in inputs]
+    if not any(found):
+        found = [tokenizer for part in parts for tokenizer in find_tokenizers(part)]
+    return list({id(tokenizer): tokenizer for tokenizer in found if tokenizer}.values())
+
+
+def find_tokenizer(model: keras.Model) -> Any:
+    """Find the tokenizer of a model that has one.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        The tokenizer, or `None` where `find_tokenizers` finds none or several.
+    """
+    found = find_tokenizers(model)
+    return found[0] if len(found) == 1 else None

@@ -25,6 +25,9 @@ class ModelConfig:
     """The sizes of a model: integers are at least 1, rates in [0, 1), other numbers above 0.
 
     Fields are of Python's types, whatever they were given as, so that they can be written as JSON.
+
+    Attributes:
+        family: The family's name, as in `model_type` of a Hugging Face folder.
     """
 
     family: ClassVar[str]
@@ -35,6 +38,11 @@ class ModelConfig:
             check = check_rates if field.name in _RATES else _CHECKS[kind]
             check(**{field.name: value})
             object.__setattr__(self, field.name, kind(value))
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights, counted without building the model."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-able values.

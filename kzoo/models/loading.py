@@ -15,7 +15,7 @@ import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models import PRESETS
-from kzoo.models.backbone import ReadsText, find_tokenizer, mark_inputs
+from kzoo.models.backbone import ReadsText, find_tokenizer, find_tokenizers, mark_inputs
 from kzoo.models.bert import convert as bert
 from kzoo.models.bert.model import BertBackbone
 from kzoo.models.preset import Preset, find_preset, vocabulary_folder, weights_folder
@@ -114,8 +114,7 @@ def save(model: keras.Model, path: Source) -> None:
         path: A `.keras` file, which is replaced if it exists.
 
     Raises:
-        ValueError: If an argument is not of its kind, or the backbones in the model have several
-            tokenizers.
+        ValueError: If an argument is not of its kind, or the model has several tokenizers.
 
     Example:
         >>> import keras, kzoo  # doctest: +SKIP
@@ -133,17 +132,17 @@ def save(model: keras.Model, path: Source) -> None:
             "`path` must be a file that ends in `.keras`, in a folder that exists. "
             f"Received: path={str(path)!r}"
         )
-    tokenizer = find_tokenizer(model)
-    if not isinstance(tokenizer, Tokenizer | None):
+    tokenizers = find_tokenizers(model)
+    if len(tokenizers) > 1 or not all(isinstance(each, Tokenizer) for each in tokenizers):
         raise ValueError(
-            "`model.tokenizer` must be a `kzoo.data.Tokenizer` or None. "
-            f"Received: {type(tokenizer).__name__}"
+            "`model.tokenizer` must be a `kzoo.data.Tokenizer`, set by hand where the backbones in "
+            f"the model have several. Received: {[type(each).__name__ for each in tokenizers]}"
         )
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", dir=path.parent) as folder:
         file = pathlib.Path(folder, path.name)
         model.save(file)
-        if tokenizer is not None and not isinstance(model, ReadsText):
-            tokenizer.save(assets := pathlib.Path(folder, "assets"))
+        if tokenizers and not isinstance(model, ReadsText):
+            tokenizers[0].save(assets := pathlib.Path(folder, "assets"))
             with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
                 for part in sorted(assets.iterdir()):
                     archive.write(part, _ASSETS / part.name)

@@ -4,7 +4,9 @@ import dataclasses
 import importlib.util
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
+
+from kzoo.models.config import ModelConfig
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -13,21 +15,6 @@ _TOKENIZER_FILES = (
     "vocab.txt",
 )
 _FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *_TOKENIZER_FILES)
-
-
-class Config(Protocol):
-    """What every family's configuration has."""
-
-    @property
-    def family(self) -> str:
-        """The family's name, as in `model_type` of a Hugging Face folder."""
-
-    @property
-    def num_parameters(self) -> int:
-        """Number of weights."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-able values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +59,7 @@ class Preset:
         vocabulary: Python package with the same vocabulary, where there is one.
     """
 
-    config: Config
+    config: ModelConfig
     hub: str
     licence: str
     num_parameters: int

@@ -8,7 +8,7 @@ from kzoo.models.bert.config import BertConfig
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class BertBackbone(Backbone):
+class BertBackbone(Backbone, keras.Model):
     """BERT without a head: embeddings, post-norm transformer blocks and, by config, a pooler.
 
     The inputs are int32 (B, T): `token_ids`, `segment_ids`, and `padding_mask` with 1 at real

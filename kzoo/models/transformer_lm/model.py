@@ -8,7 +8,7 @@ from kzoo.models.transformer_lm.config import TransformerLMConfig
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class TransformerLM(Backbone):
+class TransformerLM(Backbone, keras.Model):
     """The classic language model: an encoder whose attention never looks ahead.
 
     Token vectors times sqrt(D), plus sines and cosines, pass through post-norm blocks with a causal

@@ -10,6 +10,7 @@ import pytest
 
 import kzoo
 from kzoo.models import BertBackbone
+from kzoo.models.backbone import find_tokenizer
 from tests.kzoo.models.tiny import tiny_backbone, tiny_tokenizer
 
 TEXTS = ["one text", "and another"]
@@ -86,7 +87,7 @@ def test_its_own_tokenizer_comes_first(tmp_path):
 @pytest.mark.once
 def test_a_model_without_a_graph_finds_its_backbone():
     backbone = tiny_backbone(with_tokenizer=True)
-    assert kzoo.models.backbone.find_tokenizer(Subclassed(backbone)) is backbone.tokenizer
+    assert find_tokenizer(Subclassed(backbone)) is backbone.tokenizer
 
 
 @pytest.mark.once
@@ -104,8 +105,10 @@ def test_wrong_arguments_are_errors_and_leave_nothing(tmp_path):
         tower({name: pair[f"{index}_{name}"] for name in tower.input})["pooled"]
         for index, tower in enumerate((one, two))
     ]
-    with pytest.raises(ValueError, match=r"`model` must have one tokenizer: set `model.tokenizer`"):
-        kzoo.save(keras.Model(pair, keras.layers.add(towers)), tmp_path / "model.keras")
+    two_towers = keras.Model(pair, keras.layers.add(towers))
+    assert find_tokenizer(two_towers) is None
+    with pytest.raises(ValueError, match=r"set by hand .* Received: \['Tokenizer', 'Tokenizer'\]"):
+        kzoo.save(two_towers, tmp_path / "model.keras")
     model.tokenizer = "vocab.txt"
     with pytest.raises(ValueError, match=r"`model.tokenizer` must be a `kzoo.data.Tokenizer`"):
         kzoo.save(model, tmp_path / "model.keras")
