@@ -50,7 +50,10 @@ class Reader:
     seed: int = 0
 
     def read(self, given: Any, argument: str) -> Samples:
-        """Read a dictionary of arrays, an iterable of such batches, or a list of texts.
+        """Read x, a tuple (x, y) or (x, y, sample_weight) as `fit` takes it, or batches of these.
+
+        x is a dictionary of arrays, one array for a model with one input, or a list of texts. A
+        tuple is never a sequence of batches. Labels and weights never enter the model.
 
         Args:
             given: What the caller gave.
@@ -62,13 +65,18 @@ class Reader:
         Raises:
             ValueError: If they do not fit the inputs.
         """
-        if isinstance(given, str):
-            raise ValueError(f"`{argument}` must be a list of texts. Received: one string")
-        if isinstance(given, Sequence) and given and isinstance(given[0], str):
-            return self._texts(list(given), f"{len(given)} given texts", argument)
-        arrays = self._merge(given, argument)
-        samples = Samples(self._check(arrays, argument), "")
-        return dataclasses.replace(samples, source=f"{len(samples)} given samples")
+        one = isinstance(given, Mapping | tuple | str) or hasattr(given, "shape") or _texts(given)
+        if not one and not isinstance(given, Iterable):
+            raise ValueError(_expected(argument, given))
+        batches = [given] if one else list(given)
+        if not batches:
+            raise ValueError(f"`{argument}` must have at least one sample. Received: none")
+        parts = [self._read_batch(batch, argument) for batch in batches]
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        samples = Samples(self._check(merged, argument), "")
+        kind = "texts" if all(_texts(_inputs_of(batch)) for batch in batches) else "samples"
+        labels = ", labels not used" if any(_has_labels(batch) for batch in batches) else ""
+        return dataclasses.replace(samples, source=f"{len(samples)} given {kind}{labels}")
 
     def default(self, count: int = 1) -> Samples:
         """Make samples where none were given.
@@ -86,39 +94,37 @@ class Reader:
             # Spread over the whole file, so that every source in it is heard.
             picked = np.linspace(0, len(texts) - 1, count * _NUM_TEXTS).astype(int)
             unique = [texts[i] for i in dict.fromkeys(picked.tolist())]
-            return self._texts(unique, f"{len(unique)} packaged sentences", "samples")
+            arrays = self._check(self._tokenize(unique, "samples"), "samples")
+            return Samples(arrays, f"{len(unique)} packaged sentences")
         random = np.random.default_rng(self.seed)
         num_rows = count * _NUM_SYNTHETIC
         arrays = {entry.name: self._random(entry, num_rows, random) for entry in self.inputs}
         return Samples(arrays, f"{num_rows} random samples, seed {self.seed}")
 
-    def _texts(self, texts: list[str], source: str, argument: str) -> Samples:
+    def _read_batch(self, batch: Any, argument: str) -> dict[str, np.ndarray]:
+        """Turn one batch into arrays by input name, its labels left out."""
+        inputs = _inputs_of(batch)
+        if isinstance(inputs, str):
+            raise ValueError(f"`{argument}` must be a list of texts. Received: one string")
+        if _texts(inputs):
+            return self._tokenize(list(inputs), argument)
+        if isinstance(inputs, Mapping):
+            arrays = {name: _to_array(value) for name, value in inputs.items()}
+        elif hasattr(inputs, "shape") and len(self.inputs) == 1:
+            arrays = {self.inputs[0].name: _to_array(inputs)}
+        else:
+            raise ValueError(_expected(argument, inputs))
+        self._check_names(arrays, argument)
+        return arrays
+
+    def _tokenize(self, texts: list[str], argument: str) -> dict[str, np.ndarray]:
         if self.tokenizer is None:
             raise ValueError(
                 f"`{argument}` can only be texts for a model with a `tokenizer`: this one has "
                 f"none. Received: {len(texts)} texts. Give a dictionary of arrays"
             )
-        names = [entry.name for entry in self.inputs]
         arrays = self.tokenizer(texts, length=self.inputs[0].shape[1])
-        return Samples(self._check({name: arrays[name] for name in names}, argument), source)
-
-    def _merge(self, given: Any, argument: str) -> dict[str, np.ndarray]:
-        """Join batches, and turn every value into an array."""
-        if isinstance(given, Mapping):
-            return {name: _to_array(value) for name, value in given.items()}
-        if hasattr(given, "shape") or not isinstance(given, Iterable):
-            if len(self.inputs) == 1 and hasattr(given, "shape"):
-                return {self.inputs[0].name: _to_array(given)}
-            raise ValueError(
-                f"`{argument}` must be a dictionary of arrays, an iterable of such batches, or a "
-                f"list of texts. Received: {type(given).__name__}"
-            )
-        parts = [self._merge(batch, argument) for batch in given]
-        if not parts:
-            raise ValueError(f"`{argument}` must have at least one sample. Received: none")
-        for part in parts:
-            self._check_names(part, argument)
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {entry.name: arrays[entry.name] for entry in self.inputs}
 
     def _check(self, arrays: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
         """Check everything about arrays and give them the dtypes of the file."""
@@ -250,6 +256,29 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """
     named: dict[str, Any] = dict(arrays)
     np.savez(path, **named)
+
+
+def _inputs_of(batch: Any) -> Any:
+    """Return x of (x,), (x, y) or (x, y, sample_weight), and of x alone."""
+    return batch[0] if isinstance(batch, tuple) and 1 <= len(batch) <= 3 else batch
+
+
+def _has_labels(batch: Any) -> bool:
+    return isinstance(batch, tuple) and len(batch) > 1
+
+
+def _texts(value: Any) -> bool:
+    """Tell whether a value is a list of texts."""
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], str)
+
+
+def _expected(argument: str, given: Any) -> str:
+    """Say which samples there can be, and what came instead."""
+    return (
+        f"`{argument}` must be a dictionary of arrays, one array for a model with one input, a "
+        "list of texts, a tuple (x, y) or (x, y, sample_weight) of one of these and what belongs "
+        f"to it, or an iterable of such batches. Received: {type(given).__name__}"
+    )
 
 
 def _to_array(value: Any) -> np.ndarray:

@@ -50,9 +50,10 @@ def export(
         recipe: How numbers are stored and computed: a name of `RECIPES` or a `Recipe`.
         length: Size of the axes that the model leaves open, such as the tokens of a row.
         batch_size: Rows of the file's inputs.
-        samples: What the file is verified on: dictionary of arrays, iterable of such batches, or
-            texts for a model with a tokenizer. Without it, packaged sentences for a model with a
-            tokenizer, else random numbers.
+        samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
+            or texts for a model with a tokenizer), a tuple (x, y) or (x, y, sample_weight), or an
+            iterable of such batches. Labels are not used. Without it, packaged sentences for a
+            model with a tokenizer, else random numbers.
         calibration: Other samples, for recipes that calibrate.
         route: How the model is lowered; by default the best route of the format.
         portable: ONNX: keep to the standard operators.

@@ -80,8 +80,10 @@ class Inspection(_Document):
 class Comparison:
     """One output of a file against the same output of the model.
 
-    `scale` is the largest magnitude of the reference, `top1` the share of rows with the same
-    largest entry (logits only), `rows` how many rows the cosines are taken over.
+    `scale` is the largest magnitude of the reference (of single numbers: the largest deviation from
+    their mean), `top1` the share of rows with the same largest entry (logits only), `rows` how many
+    rows the cosines are taken over. `weak` says that the reference is nearly the same for all
+    samples, so that little is proven.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Comparison:
     scale: float
     rows: int
     top1: float | None = None
+    weak: bool = False
 
     def within(self, tolerance: Tolerance) -> bool:
         """Say whether the output is as close as a recipe promises.
@@ -131,7 +134,12 @@ class Verification(_Document):
         """Lay out one line for each output."""
         verdict = "passed" if self.passed else "FAILED"
         title = f"Verification {verdict}: {self.num_samples} samples ({self.samples})"
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", caption_justify="left")
+        if any(output.weak for output in self.outputs):
+            table.caption = (
+                "weak: the model gives nearly the same for all samples, so that little is proven; "
+                "give `samples` of your own"
+            )
         for column in ("output", "max abs", "cosine mean", "cosine min", "top-1", "verdict"):
             table.add_column(column, justify="left" if column in ("output", "verdict") else "right")
         for output in self.outputs:
@@ -252,8 +260,14 @@ def _comparison_row(output: Comparison, tolerance: Tolerance) -> tuple[str, ...]
         f"{output.cosine_mean:.6f}",
         f"{output.cosine_min:.6f}",
         "" if output.top1 is None else f"{output.top1:.3f}",
-        "ok" if output.within(tolerance) else "too far",
+        _verdict(output, tolerance),
     )
+
+
+def _verdict(output: Comparison, tolerance: Tolerance) -> str:
+    if not output.within(tolerance):
+        return "too far"
+    return "ok, weak" if output.weak else "ok"
 
 
 def _signature(tensors: tuple[TensorSpec, ...]) -> str:
@@ -275,4 +289,5 @@ def _markdown(table: Table) -> str:
     header = [str(column.header) for column in table.columns]
     rows = [header, ["---"] * len(header), *zip(*cells, strict=True)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return f"### {table.title}\n\n" + "\n".join(lines)
+    caption = [f"\n{table.caption}"] if table.caption else []
+    return f"### {table.title}\n\n" + "\n".join([*lines, *caption])

@@ -1,6 +1,6 @@
 """Names of a model's inputs and outputs, and the translation between names and structures."""
 
-import collections
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -160,12 +160,13 @@ def _cast(tensor: Any, dtype: str) -> Any:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """Number repeated names: `a a b` becomes `a a_1 b`."""
-    seen: collections.Counter[str] = collections.Counter()
-    unique = []
+    """Number repeated names: `a a b` becomes `a a_1 b`, and `a a a_1` becomes `a a_2 a_1`."""
+    names = list(names)
+    unique: list[str] = []
     for name in names:
-        unique.append(f"{name}_{seen[name]}" if seen[name] else name)
-        seen[name] += 1
+        taken = {*unique, *names} if name in unique else ()
+        free = (f"{name}_{number}" for number in itertools.count(1))
+        unique.append(next(n for n in free if n not in taken) if taken else name)
     return unique
 
 

@@ -56,6 +56,43 @@ def test_batches_are_joined() -> None:
         np.testing.assert_array_equal(joined.arrays[name], array)
 
 
+@pytest.mark.parametrize("extra", [1, 2])
+@pytest.mark.parametrize("form", ["tuple", "list", "generator"])
+def test_labels_and_weights_never_enter_the_model(form: str, extra: int) -> None:
+    parts = [(arrays(count), *[np.full(count, 1e6)] * extra) for count in (2, 3)]
+    given = {"tuple": parts[0], "list": parts, "generator": iter(parts)}[form]
+    samples = reader().read(given, "samples")
+    count = 2 if form == "tuple" else 5
+    assert samples.source == f"{count} given samples, labels not used"
+    assert max(array.max() for array in samples.arrays.values()) < 100
+
+
+def test_labels_of_texts_and_of_bare_arrays() -> None:
+    read = Reader(INPUTS[:2], {"token_ids": 50}, Letters()).read
+    for given in ((["abc", "ab"], [0, 1]), [(["abc"], [0]), (["ab"], [1])]):
+        assert read(given, "samples").source == "2 given texts, labels not used"
+    image = Reader(INPUTS[2:], {}).read((np.zeros((3, 2, 2)), np.ones(3)), "samples")
+    assert not image.arrays["image"].any()
+    alone = Reader(INPUTS[2:], {}).read((np.zeros((3, 2, 2)),), "samples")
+    assert alone.source == "3 given samples"
+
+
+def test_what_is_no_batch_is_an_error() -> None:
+    image, labels = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
+    read = Reader(INPUTS[2:], {}).read
+    for given in (
+        (image, labels, labels, labels),
+        [[image, labels]],  # as some loaders give it: its labels would be samples
+        ((image, labels), (image, labels)),  # a tuple is no sequence of batches
+        3,
+        [3],
+    ):
+        with pytest.raises(ValueError, match=r"`samples` must be a dictionary of arrays, one"):
+            read(given, "samples")
+    with pytest.raises(ValueError, match="at least one sample"):
+        read([], "samples")
+
+
 def test_one_input_takes_a_bare_array() -> None:
     samples = Reader(INPUTS[2:], {}).read(np.zeros((3, 2, 2)), "samples")
     assert list(samples.arrays) == ["image"]

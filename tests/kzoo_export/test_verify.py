@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kzoo_export import RECIPES, Report, verify
-from kzoo_export.report import Comparison
+from kzoo_export.report import Comparison, Verification
 from kzoo_export.verify import compare_output
 
 pytestmark = pytest.mark.once
@@ -65,9 +65,59 @@ def test_rows_next_to_zero_have_no_direction() -> None:
     assert found.max_abs > 0
 
 
+def test_a_large_mean_hides_no_lost_signal() -> None:
+    signal = rows(50, 1)
+    for mean in (0.0, 2000.0):
+        expected = mean + signal
+        lost = np.full_like(expected, mean)
+        found = compare_output("age", lost, expected)
+        assert not any(found.within(recipe.tolerance) for recipe in RECIPES.values())
+        close = compare_output("age", mean + 1.0001 * signal, expected)
+        assert close.within(RECIPES["float16"].tolerance)
+        assert close.scale == pytest.approx(np.abs(signal - signal.mean()).max(), rel=1e-3)
+        assert not close.weak
+    # Positions are single numbers as well, those at padding left out.
+    expected = 2000.0 + rows(4, 6, 1)
+    mask = np.tri(4, 6, 1)
+    actual = np.where(mask[..., None] == 1, expected, 0.0)
+    assert compare_output("age", actual, expected, mask).max_abs == 0.0
+
+
+def test_outputs_that_hardly_depend_on_the_input_are_weak() -> None:
+    common = rows(1, 8)
+    for expected, weak in (
+        (common + 1e-3 * rows(6, 8, seed=1), True),
+        (common + 0.5 * rows(6, 8, seed=1), False),
+        (np.zeros((6, 8)), True),
+        (rows(1, 8), True),  # one sample
+        (np.full(6, 3.0), True),
+        (3.0 + rows(6), False),
+    ):
+        found = compare_output("hidden", expected, expected)
+        assert found.weak is weak
+        assert found.within(RECIPES["float32"].tolerance)
+
+
+def test_padding_makes_no_two_samples_differ() -> None:
+    mask = np.array([[1, 1, 0, 0], [1, 1, 0, 0]])
+    expected = np.where(mask[..., None] == 1, rows(1, 4, 8), rows(2, 4, 8, seed=1))
+    assert compare_output("hidden", expected, expected, mask).weak
+    assert not compare_output("hidden", expected, expected).weak
+
+
+def test_weak_is_said_where_people_look() -> None:
+    output = Comparison("x", max_abs=0.0, cosine_mean=1.0, cosine_min=1.0, scale=1.0, rows=1)
+    weak = dataclasses.replace(output, weak=True)
+    for outputs, said in (((output,), False), ((output, weak), True)):
+        verification = Verification(outputs, RECIPES["float32"].tolerance, 1, "1 sample", "float32")
+        for text in (str(verification), verification.to_markdown()):
+            assert ("ok, weak" in text) == ("little is proven" in text) == said
+
+
 def test_single_numbers_are_compared_together() -> None:
     expected = rows(6, 1)
     assert compare_output("age", expected, expected).rows == 1
+    expected -= expected.mean()
     assert compare_output("age", -expected, expected).cosine_min == pytest.approx(-1.0)
     zeros = np.zeros((3, 4))
     assert compare_output("zero", zeros, zeros).cosine_min == 1.0
