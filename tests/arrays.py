@@ -9,6 +9,14 @@ Array = np.ndarray[Any, Any]
 Inputs = dict[str, Array]
 
 
+def graph_inputs(arrays: Inputs) -> dict[str, keras.KerasTensor]:
+    """Return the symbolic input of a model for each array, of the same shape and dtype."""
+    return {
+        name: keras.Input(batch_shape=array.shape, dtype=str(array.dtype), name=name)
+        for name, array in arrays.items()
+    }
+
+
 def to_numpy(tensor: Any) -> Array:
     """Return a tensor of any backend, trainable or not, as a NumPy array."""
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.stop_gradient(tensor)))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kzoo.layers import MaskedLMHead
-from tests.arrays import Array, Inputs, to_numpy
+from tests.arrays import Array, Inputs, graph_inputs, to_numpy
 
 MASKS = ("mask", "padding_mask")
 # Keep the axis of tokens and carry no mask on: weights say which of their predictions count.
@@ -76,7 +76,19 @@ def mapped(value: Any, change: Any) -> Any:
 
 def check_subclass(layer: keras.layers.Layer, inputs: Inputs, folder: Path) -> None:
     """A subclass with the usual `get_config` comes back with what it adds."""
-    base: Any = type(layer)
+    subclass = usual_subclass(type(layer))
+    noted = subclass.from_config({**layer.get_config(), "note": "kept"})
+    assert noted.get_config() == {**layer.get_config(), "note": "kept"}
+    model = functional(noted, inputs)
+    noted.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(to_numpy(model(inputs)), to_numpy(layer(**inputs)))
+    with keras.saving.custom_object_scope({"Noted": subclass}):
+        check_clone(model, noted, inputs)
+        check_file(model, noted, inputs, folder)
+
+
+def usual_subclass(base: Any) -> Any:
+    """Return a subclass `Noted` of a layer or model, written the way Keras' users do."""
 
     class Noted(base):
         def __init__(self, note: str = "", **kwargs: Any) -> None:
@@ -86,14 +98,7 @@ def check_subclass(layer: keras.layers.Layer, inputs: Inputs, folder: Path) -> N
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "note": self.note}
 
-    noted = Noted.from_config({**layer.get_config(), "note": "kept"})
-    assert noted.get_config() == {**layer.get_config(), "note": "kept"}
-    model = functional(noted, inputs)
-    noted.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(to_numpy(model(inputs)), to_numpy(layer(**inputs)))
-    with keras.saving.custom_object_scope({"Noted": Noted}):
-        check_clone(model, noted, inputs)
-        check_file(model, noted, inputs, folder)
+    return Noted
 
 
 class Attach(keras.layers.Layer):
@@ -156,10 +161,7 @@ def functional(
     layer: keras.layers.Layer, inputs: Inputs, attach: Attach | None = None
 ) -> keras.Model:
     """Return a model of the layer, with a mask attached to the first input if there is one."""
-    symbols = {
-        name: keras.Input(batch_shape=value.shape, dtype=str(value.dtype), name=name)
-        for name, value in inputs.items()
-    }
+    symbols = graph_inputs(inputs)
     first = next(iter(inputs))
     attached = {first: attach(symbols[first])} if attach else {}
     return keras.Model(symbols, layer(**{**symbols, **attached}))

@@ -127,8 +127,7 @@ class Reader:
         return {entry.name: arrays[entry.name] for entry in self.inputs}
 
     def _check(self, arrays: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
-        """Check everything about arrays and give them the dtypes of the file."""
-        self._check_names(arrays, argument)
+        """Check the arrays of all inputs and give them the dtypes of the file."""
         checked = {entry.name: self._fit(entry, arrays, argument) for entry in self.inputs}
         counts = {name: len(array) for name, array in checked.items()}
         if len(set(counts.values())) != 1 or 0 in counts.values():

@@ -123,7 +123,7 @@ def compare_output(
     """
     if actual.shape != expected.shape:
         raise ValueError(f"{name!r} has the shape {actual.shape}, its model gives {expected.shape}")
-    is_single = expected.ndim < 2 or expected.shape[-1] == 1
+    is_single = _is_single(expected)
     seen = None
     if mask is not None and expected.ndim > 2 and expected.shape[:2] == mask.shape:
         seen = mask != 0
@@ -132,10 +132,9 @@ def compare_output(
         actual, expected = actual[seen], expected[seen]
     actual, expected = _rows(actual), _rows(expected)
     if is_single:
-        mean = expected.mean()
         weak = bool(np.ptp(expected) <= _RESOLUTION * np.abs(expected).max())
-        if not weak:
-            actual, expected = actual - mean, expected - mean
+        mean = 0.0 if weak else expected.mean()
+        actual, expected = actual - mean, expected - mean
     cosines = _cosines(actual, expected)
     top1 = None
     if "logits" in name and expected.shape[1] > 1:
@@ -150,6 +149,11 @@ def compare_output(
         top1=top1,
         weak=weak,
     )
+
+
+def _is_single(array: np.ndarray) -> bool:
+    """Tell whether an output is one number a sample or a position."""
+    return array.ndim < 2 or array.shape[-1] == 1
 
 
 def _alike(expected: np.ndarray, seen: np.ndarray | None) -> bool:
@@ -167,9 +171,7 @@ def _alike(expected: np.ndarray, seen: np.ndarray | None) -> bool:
 def _rows(array: np.ndarray) -> np.ndarray:
     """Lay an output out as rows over its last axis; single numbers form one row together."""
     array = np.asarray(array, "float64")
-    if array.ndim < 2 or array.shape[-1] == 1:
-        return array.reshape(1, -1)
-    return array.reshape(-1, array.shape[-1])
+    return array.reshape(1, -1) if _is_single(array) else array.reshape(-1, array.shape[-1])
 
 
 def _cosines(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -225,7 +225,9 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} is damaged")
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        tokenizer = _read_tokenizer(path)
+        if not isinstance(model, ReadsText):  # made by hand, of a backbone's input or of a backbone
+            model.tokenizer = _read_tokenizer(path) or find_tokenizer(model)
+            mark_inputs(model, model.tokenizer)
     except Exception as error:  # Whatever a foreign file provokes, it is the file's fault.
         # Keras ends with the innermost error, and goes on with the whole configuration.
         innermost = str(error).rpartition("Exception encountered: ")[2]
@@ -234,9 +236,6 @@ def _load_keras(path: pathlib.Path) -> keras.Model:
             "The `.keras` file was refused: it is damaged, needs classes that are not registered, "
             f"or contains code ({type(error).__name__}: {reason}). Received: {path}"
         ) from error
-    if not isinstance(model, ReadsText):  # made by hand, of a backbone's input and a head's output
-        model.tokenizer = tokenizer or find_tokenizer(model)
-        mark_inputs(model, model.tokenizer)
     return model
 
 

@@ -15,7 +15,7 @@ import pytest
 import kzoo
 from kzoo.models import TransformerLM, TransformerLMConfig
 from kzoo.registration import CLASSES, StandIn
-from tests.arrays import to_numpy
+from tests.arrays import graph_inputs, to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.models.tiny import tiny_backbone
 
@@ -47,14 +47,16 @@ def run(script: str, folder: Path) -> None:
 
 def every_layer() -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Return one model of every case of every layer, and its inputs."""
-    arrays, inputs, outputs = {}, {}, {}
-    for name, case in CASES.items():
-        symbols = {}
-        for argument, array in case.inputs.items():
-            key = f"{name}_{argument}"
-            symbols[argument] = keras.Input(batch_shape=array.shape, dtype=array.dtype, name=key)
-            arrays[key], inputs[key] = array, symbols[argument]
-        outputs[name] = case.make(name=name)(**symbols)
+    arrays = {
+        f"{name}_{argument}": array
+        for name, case in CASES.items()
+        for argument, array in case.inputs.items()
+    }
+    inputs = graph_inputs(arrays)
+    outputs = {
+        name: case.make(name=name)(**{key: inputs[f"{name}_{key}"] for key in case.inputs})
+        for name, case in CASES.items()
+    }
     return keras.Model(inputs, outputs), arrays
 
 

@@ -18,7 +18,7 @@ from kzoo_export.examine import check_contents
 from kzoo_export.recipe import RecipeError
 from kzoo_export.report import Verification
 from kzoo_export.verify import compare_output
-from tests.arrays import Inputs, to_numpy
+from tests.arrays import Inputs, graph_inputs, to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.layers.cases.case import Case
 from tests.kzoo_export.checks import check_file
@@ -135,10 +135,7 @@ def widened_config(config: Any, key: str = "") -> Any:
 
 def alone(case: Case, inputs: Inputs, shared: Inputs) -> keras.Model:
     """Make a model of one layer with static shapes and named outputs."""
-    arguments = {
-        name: keras.Input(batch_shape=array.shape, dtype=str(array.dtype), name=name)
-        for name, array in inputs.items()
-    }
+    arguments = graph_inputs(inputs)
     layer = case.layer.from_config(case.arguments)
     leaves = keras.tree.flatten(layer(**arguments, **shared))
     return keras.Model(arguments, {f"output_{i}": leaf for i, leaf in enumerate(leaves)})

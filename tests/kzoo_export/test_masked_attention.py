@@ -8,6 +8,7 @@ import pytest
 
 from kzoo_export import RECIPES, artefact
 from kzoo_export.verify import compare_output
+from tests.arrays import graph_inputs
 from tests.kzoo.layers.cases import masked
 from tests.kzoo_export.lowered import ROUTE, Lowered, lower, make
 
@@ -34,10 +35,7 @@ def lowered(tmp_path_factory: pytest.TempPathFactory, expected: dict[str, np.nda
         arrays |= {
             f"{name}_{array.ndim}": array.astype("int32") for name, array in mask.call.items()
         }
-    inputs = {
-        name: keras.Input(batch_shape=array.shape, dtype=str(array.dtype), name=name)
-        for name, array in arrays.items()
-    }
+    inputs = graph_inputs(arrays)
     outputs = {}
     for position in masked.POSITIONS:
         for name, mask in masked.MASKS.items():

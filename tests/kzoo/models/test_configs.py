@@ -10,41 +10,12 @@ import pytest
 import kzoo
 from kzoo.models import BertBackbone, BertConfig, TransformerLM, TransformerLMConfig
 from tests.arrays import to_numpy
+from tests.conventions import usual_subclass
 
 BERT = BertConfig(vocab_size=9, num_layers=1, num_heads=2, hidden_dim=4, mlp_dim=6, max_length=5)
 LANGUAGE_MODEL = TransformerLMConfig(vocab_size=9, num_layers=1, hidden_dim=4, mlp_dim=6)
 SCALARS = {int: np.int64, float: np.float64, bool: np.bool_, str: np.str_}
 IDS = np.ones((1, 3), "int32")
-
-
-@keras.saving.register_keras_serializable("test")
-class Bert(BertBackbone):
-    def __init__(self, config, factor=1.0, **kwargs):
-        super().__init__(config, **kwargs)
-        self.factor = factor
-
-    def get_config(self):
-        return {**super().get_config(), "factor": self.factor}
-
-
-@keras.saving.register_keras_serializable("test")
-class LanguageModel(TransformerLM):
-    def __init__(self, config, factor=1.0, **kwargs):
-        super().__init__(config, **kwargs)
-        self.factor = factor
-
-    def get_config(self):
-        return {**super().get_config(), "factor": self.factor}
-
-
-@keras.saving.register_keras_serializable("test")
-class Encoder(kzoo.tasks.SentenceEncoder):
-    def __init__(self, backbone, factor=1.0, **kwargs):
-        super().__init__(backbone, **kwargs)
-        self.factor = factor
-
-    def get_config(self):
-        return {**super().get_config(), "factor": self.factor}
 
 
 @pytest.mark.once
@@ -76,19 +47,22 @@ def test_other_types_are_errors(wrong):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Bert(BERT, factor=2.0, dtype="mixed_bfloat16", name="model"),
-        lambda: LanguageModel(LANGUAGE_MODEL, factor=2.0, name="model"),
-        lambda: Encoder(BertBackbone(BERT), factor=2.0, name="model"),
+        lambda: (BertBackbone, {"config": BERT, "dtype": "mixed_bfloat16"}),
+        lambda: (TransformerLM, {"config": LANGUAGE_MODEL}),
+        lambda: (kzoo.tasks.SentenceEncoder, {"backbone": BertBackbone(BERT)}),
     ],
     ids=["bert", "language_model", "encoder"],
 )
 def test_subclasses_keep_every_argument(make, tmp_path):
-    model = make()
+    base, arguments = make()
+    subclass = usual_subclass(base)
+    model = subclass(note="kept", name="model", **arguments)
     kzoo.save(model, tmp_path / "model.keras")
-    loaded = kzoo.load(tmp_path / "model.keras")
+    with keras.saving.custom_object_scope({"Noted": subclass}):
+        loaded = kzoo.load(tmp_path / "model.keras")
     assert type(loaded) is type(model)
     assert loaded.get_config() == model.get_config()
-    assert loaded.factor == 2.0
+    assert loaded.note == "kept"
     inputs = dict.fromkeys(model.input, IDS)
     for name, output in model(inputs).items():
         np.testing.assert_array_equal(to_numpy(loaded(inputs)[name]), to_numpy(output))
