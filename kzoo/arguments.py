@@ -1,5 +1,7 @@
 """Checks of arguments: each error names the argument, what it must be and what came."""
 
+import difflib
+import importlib.util
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
@@ -128,3 +130,37 @@ def differ(actual: Any, expected: Any) -> bool:
         Whether both are known and different.
     """
     return isinstance(actual, int) and isinstance(expected, int) and actual != expected
+
+
+def close_matches(name: str, known: Iterable[str]) -> str:
+    """Say what a misspelled name could have meant.
+
+    Args:
+        name: The unknown name.
+        known: The names that exist.
+
+    Returns:
+        A sentence that names the closest names, or all of them.
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    return f"Did you mean: {', '.join(close)}?" if close else f"Known: {', '.join(known)}."
+
+
+def require_packages(packages: Iterable[str], extra: str, purpose: str) -> None:
+    """Check that optional packages are installed, without importing them.
+
+    Args:
+        packages: Importable names.
+        extra: The extra of `kzoo` that installs them.
+        purpose: What they are needed for, for the message.
+
+    Raises:
+        ImportError: If one is missing; the message names the extra.
+    """
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"{purpose[0].upper()}{purpose[1:]} needs {', '.join(missing)}, not installed here. "
+            f'Install it with: pip install "kzoo[{extra}]"'
+        )

@@ -11,10 +11,10 @@ print(report)
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kzoo_export.artefact import inspect
-from kzoo_export.recipe import RECIPES, Recipe, RecipeError, Tolerance
-from kzoo_export.report import Benchmark, Inspection, Report, Verification, VerificationError
-from kzoo_export.spec import ExportError
+from kzoo_export.artifact.files import inspect
+from kzoo_export.artifact.report import Benchmark, Inspection, Report, Verification
+from kzoo_export.errors import ExportError, RecipeError, VerificationError
+from kzoo_export.recipe import RECIPES, Recipe, Tolerance
 
 # Bound here because the submodule of the same name would hide a lazy attribute.
 from kzoo_export.verify import verify

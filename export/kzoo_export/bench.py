@@ -6,20 +6,19 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kzoo.arguments import check_positive_integers
-from kzoo_export import artefact
-from kzoo_export.calibration import Reader, save_arrays
-from kzoo_export.report import Benchmark, Latency
-from kzoo_export.spec import ExportError
+from kzoo_export.artifact.files import existing, load
+from kzoo_export.artifact.latency import summarize, time_calls
+from kzoo_export.artifact.report import Benchmark
+from kzoo_export.errors import ExportError
+from kzoo_export.samples import Reader, batches, save_arrays
 
-# Calls in one turn: enough to warm the caches again after another file's turn, which is not timed.
-_WARM_UP = 2
+# Calls in one turn.
 _TURN = 5
 
 
@@ -52,7 +51,7 @@ def benchmark(
         raise ValueError(f"`paths` must be a list of files. Received: paths={paths!r}")
     check_positive_integers(repeats=repeats, threads=threads)
     repeats, threads = int(repeats), int(threads)
-    files = [artefact.existing(path) for path in paths]
+    files = [existing(path) for path in paths]
     times: dict[str, list[float]] = {str(path): [] for path in files}
     tell = progress or (lambda step, fraction: None)
     with contextlib.ExitStack() as stack:
@@ -65,43 +64,6 @@ def benchmark(
                 times[path] += turn(min(_TURN, repeats - done))
     tell("done", 1.0)
     return Benchmark({path: summarize(values, threads) for path, values in times.items()})
-
-
-def time_calls(
-    runner: artefact.Runner, feed: Mapping[str, np.ndarray], repeats: int
-) -> list[float]:
-    """Time single calls of a loaded file, after a few that are not timed.
-
-    Args:
-        runner: The loaded file.
-        feed: One batch.
-        repeats: Timed calls.
-
-    Returns:
-        Milliseconds of each call.
-    """
-    for _ in range(_WARM_UP):
-        runner(feed)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        runner(feed)
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def summarize(times: Sequence[float], threads: int) -> Latency:
-    """Reduce repeated calls to their median and interquartile range.
-
-    Args:
-        times: Milliseconds of each call.
-        threads: Threads they ran on.
-
-    Returns:
-        The summary.
-    """
-    low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
-    return Latency(round(median, 4), round(high - low, 4), threads, len(times))
 
 
 def _save_feed(samples: Mapping[str, np.ndarray] | None, folder: Path) -> str:
@@ -156,14 +118,14 @@ def _serve(path: str, threads: str, feed: str) -> None:
     # The runtimes print to standard output; answers go to a copy of it, made first.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    runner = artefact.load(path, threads=int(threads))
+    runner = load(path, threads=int(threads))
     reader = Reader(runner.inputs, limits={})
     if feed:
         with np.load(feed, allow_pickle=False) as arrays:
             samples = reader.read(dict(arrays), "samples")
     else:
         samples = reader.default()
-    batch = next(artefact.batches(samples.arrays, runner.inputs[0].shape[0]))
+    batch = next(batches(samples.arrays, runner.inputs[0].shape[0]))
     for line in sys.stdin:
         times = time_calls(runner, batch, int(line))
         answers.write(json.dumps(times) + "\n")

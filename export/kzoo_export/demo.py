@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from kzoo_export.artifact.report import Report
 from kzoo_export.pipeline import export_all
 from kzoo_export.recipe import Recipe
-from kzoo_export.report import Report
 
 RECIPES = ("float32", "float16", "dynamic_int8")
 SUFFIXES = (".tflite", ".onnx")
@@ -146,12 +146,12 @@ def summary(reports: tuple[Report, ...]) -> Table:
         outputs = report.verification.outputs
         table.add_row(
             report.format,
-            report.recipe,
+            report.recipe.name,
             report.route,
             f"{report.size / 1e6:.1f}",
             f"{report.ratio:.3f}",
-            f"{min(output.cosine_mean for output in outputs):.5f}",
-            f"{min(output.cosine_min for output in outputs):.5f}",
+            f"{np.nanmin([output.cosine_mean for output in outputs]):.5f}",
+            f"{np.nanmin([output.cosine_min for output in outputs]):.5f}",
             f"{report.latency.median:.1f}",
             f"{report.latency.spread:.1f}",
         )

@@ -1,31 +1,56 @@
-"""The export: spec, reference, lower, quantize, inspect, verify, report."""
+"""The export: prepare, lower, quantize, measure, accept, save."""
 
 import dataclasses
-import os
+import importlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
 
-from kzoo_export import publish
-from kzoo_export.calibration import choose_samples, save_arrays
-from kzoo_export.classes import Classes, collect
-from kzoo_export.examine import Evidence, Made, Target, examine
-from kzoo_export.lowering import CALIBRATION_FILE, CLASSES_FILE, MODEL_FILE, Job, child
-from kzoo_export.precision import in_float32
+from kzoo_export.artifact.accept import accept
+from kzoo_export.artifact.measure import Origin, Reference, measure
+from kzoo_export.artifact.report import Report
+from kzoo_export.artifact.save import check_target, save
+from kzoo_export.lowering.process import Lowered, lower
+from kzoo_export.lowering.routes import choose_route
 from kzoo_export.recipe import Recipe, get_recipe
-from kzoo_export.reference import reference_outputs
-from kzoo_export.report import Report
-from kzoo_export.signature import input_specs, make_reader, output_specs
-from kzoo_export.spec import Spec, choose_route, format_of
+from kzoo_export.samples import Samples, choose_samples
+from kzoo_export.source.prepare import Source, prepare
+from kzoo_export.source.saving import save as save_source
+from kzoo_export.spec import Signature, Spec, format_of
 
 Progress = Callable[[str, float], None]
 Targets = (
     Mapping[str, str | Recipe] | Mapping[Path, str | Recipe] | Mapping[str | Path, str | Recipe]
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One file to make."""
+
+    path: Path
+    recipe: Recipe
+    route: str
+
+    @property
+    def format(self) -> str:
+        """The format its suffix says."""
+        return format_of(self.path)
+
+    @property
+    def quantizer(self) -> ModuleType:
+        """The module that quantizes files of the format."""
+        return importlib.import_module(f"kzoo_export.{self.format}.quantize")
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether its quantizer looks at samples."""
+        return bool(self.quantizer.calibrates(self.recipe))
 
 
 def export(
@@ -37,6 +62,7 @@ def export(
     batch_size: int = 1,
     samples: Any = None,
     calibration: Any = None,
+    kinds: Mapping[str, str] | None = None,
     route: str | None = None,
     portable: bool = False,
     seed: int = 0,
@@ -55,6 +81,9 @@ def export(
             iterable of such batches. Labels are not used. Without it, packaged sentences for a
             model with a tokenizer, else random numbers.
         calibration: Other samples, for recipes that calibrate.
+        kinds: What outputs are, by name, so that they are compared that way: `hidden_states`,
+            `embedding`, `class_logits`, `token_logits`, `span_logits` or `integers`; of inputs,
+            `token_ids` or `mask`. kzoo's models and heads say it themselves.
         route: How the model is lowered; by default the best route of the format.
         portable: ONNX: keep to the standard operators.
         seed: Seed of everything random.
@@ -76,6 +105,7 @@ def export(
         batch_size=batch_size,
         samples=samples,
         calibration=calibration,
+        kinds=kinds,
         route=route,
         portable=portable,
         seed=seed,
@@ -91,6 +121,7 @@ def export_all(
     batch_size: int = 1,
     samples: Any = None,
     calibration: Any = None,
+    kinds: Mapping[str, str] | None = None,
     route: str | None = None,
     portable: bool = False,
     seed: int = 0,
@@ -105,6 +136,7 @@ def export_all(
         batch_size: As for `export`.
         samples: As for `export`.
         calibration: As for `export`.
+        kinds: As for `export`.
         route: As for `export`; it must fit the format of every file.
         portable: As for `export`.
         seed: As for `export`.
@@ -120,67 +152,82 @@ def export_all(
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
     plan = [_plan(path, recipe, route) for path, recipe in targets.items()]
-    classes = collect(model)
-    model, trained_in = in_float32(model)
-    inputs = input_specs(model, length, batch_size)
-    reader = make_reader(model, inputs, seed)
-    calibrates = any(target.format in target.recipe.calibrated for target in plan)
-    verifying, calibrating = choose_samples(reader, samples, calibration, calibrates)
+    source = prepare(model, kinds)
+    signature = source.signature(length, batch_size)
+    verifying, calibrating = choose_samples(
+        source.reader(signature.inputs, seed), samples, calibration, any(t.calibrates for t in plan)
+    )
     tell("reference", 0.0)
-    start = time.perf_counter()
-    reference = reference_outputs(model, verifying.arrays)
-    evidence = Evidence(verifying, calibrating, reference, time.perf_counter() - start, trained_in)
-    spec = Spec("", "", inputs, output_specs(reference, batch_size), portable)
-    with tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as folder:
-        made = _lower(model, plan, spec, classes, evidence, Path(folder), _part(tell, 0.1, 0.8))
+    reference, seconds = _reference(source, verifying)
+    with tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        lowered = _lower(source, signature, plan, portable, folder, _part(tell, 0.1, 0.7))
         reports = {}
-        for number, file in enumerate(made):
-            tell(f"verify {file.target.path.name}", 0.8 + 0.2 * number / len(made))
-            reports[file.made] = examine(model, file, evidence, seed)
-        publish.publish(reports)
+        for number, target in enumerate(plan):
+            tell(f"quantize {target.path.name}", 0.7 + 0.3 * number / len(plan))
+            file = folder / f"{number}.{target.format}"
+            float32 = lowered[target.route]
+            start = time.perf_counter()
+            used = calibrating if target.calibrates else None
+            target.quantizer.quantize(
+                float32.path, file, target.recipe, used.arrays if used else None
+            )
+            quantized = {target.recipe.name: time.perf_counter() - start}
+            origin = Origin(
+                path=target.path,
+                spec=Spec(target.format, target.route, (signature,), portable),
+                recipe=target.recipe,
+                float32_file=float32.path,
+                calibration=used.source if used else None,
+                seed=seed,
+                seconds={"reference": seconds, **float32.seconds, **quantized},
+            )
+            tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(plan))
+            reports[file] = measure(file, origin, reference)
+            accept(reports[file])
+        save(reports)
     tell("done", 1.0)
-    by_path = {report.path: report for report in reports.values()}
-    return [by_path[str(target.path)] for target in plan]
+    return list(reports.values())
 
 
 def _plan(path: str | Path, recipe: str | Recipe, route: str | None) -> Target:
     """Check one target, its folder included."""
     chosen = choose_route(format_of(path), route)
-    publish.check_target(Path(path))
+    check_target(Path(path))
     return Target(Path(path), get_recipe(recipe), chosen)
 
 
+def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:
+    """Run the model on the samples that verify, and time it."""
+    start = time.perf_counter()
+    outputs = source.run(samples.arrays)
+    seconds = time.perf_counter() - start
+    fields = (source.backend, source.float_size, source.trained_in)
+    return Reference(samples, outputs, *fields), seconds
+
+
 def _lower(
-    model: keras.Model,
+    source: Source,
+    signature: Signature,
     plan: list[Target],
-    spec: Spec,
-    classes: Classes,
-    evidence: Evidence,
+    portable: bool,
     folder: Path,
     tell: Progress,
-) -> list[Made]:
-    """Save the model once, and run one child process for each route."""
+) -> dict[str, Lowered]:
+    """Save the model once, and make one float32 file by each route."""
     tell("save", 0.0)
-    saved = folder / MODEL_FILE
-    model.save(saved)
-    made = []
-    routes = list(dict.fromkeys(target.route for target in plan))
-    for number, route in enumerate(routes):
-        targets = [target for target in plan if target.route == route]
-        job_folder = folder / route
-        job_folder.mkdir()
-        os.link(saved, job_folder / MODEL_FILE)
-        if classes.pickled is not None:
-            (job_folder / CLASSES_FILE).write_bytes(classes.pickled)
-        if evidence.calibrating is not None:
-            save_arrays(job_folder / CALIBRATION_FILE, evidence.calibrating.arrays)
-        route_spec = dataclasses.replace(spec, format=targets[0].format, route=route)
-        files = {f"{i}.{target.format}": target for i, target in enumerate(targets)}
-        recipes = {name: dataclasses.asdict(target.recipe) for name, target in files.items()}
-        part = _part(tell, number / len(routes), (number + 1) / len(routes))
-        seconds = child.run(Job(route_spec, recipes, classes.modules), job_folder, part)
-        made += [Made(t, job_folder / name, route_spec, seconds) for name, t in files.items()]
-    return made
+    saved = folder / "source"
+    saved.mkdir()
+    save_source(source, saved)
+    formats = {target.route: target.format for target in plan}
+    lowered = {}
+    for number, (route, format) in enumerate(formats.items()):
+        job = folder / route
+        job.mkdir()
+        spec = Spec(format, route, (signature,), portable)
+        part = _part(tell, number / len(formats), (number + 1) / len(formats))
+        lowered[route] = lower(saved, spec, job, part)
+    return lowered
 
 
 def _part(tell: Progress, low: float, high: float) -> Progress:

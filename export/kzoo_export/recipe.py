@@ -2,34 +2,33 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from kzoo_export.spec import ExportError, close_matches
-
-
-class RecipeError(ExportError):
-    """A recipe that changed nothing in the file."""
+from kzoo.arguments import close_matches
 
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:
-    """How far an artefact may be from its model and still be accepted.
+    """How far a file may be from its model and still be accepted.
 
     `max_abs` is relative to the largest magnitude of the output (at least 1), so that it means
-    the same for logits of a hundred and for probabilities.
+    the same for logits of a hundred and for probabilities. `agreement` is the least share of equal
+    integers, and of logits with the same largest entry.
     """
 
     cosine_mean: float
     cosine_min: float
     max_abs: float
+    agreement: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """One way to store and compute a model's numbers; the same names for both formats.
 
-    `size_ratio` is what to expect of a large model's file against its float32 weights;
-    `calibrated` names the formats in which the recipe looks at samples.
+    The quantizers read `weights` (the dtype they are stored in) and `activations` (`float32`, or
+    `dynamic_int8`: 8 bits entering a product, with a scale found at run time). `size_ratio` is
+    what to expect of a large model's file against its float32 weights.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Recipe:
     tolerance: Tolerance
     size_ratio: float
     description: str
-    calibrated: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Recipe":
@@ -50,9 +48,7 @@ class Recipe:
         Returns:
             The equal recipe.
         """
-        tolerance = Tolerance(**fields["tolerance"])
-        calibrated = tuple(fields["calibrated"])
-        return cls(**{**fields, "tolerance": tolerance, "calibrated": calibrated})
+        return cls(**{**fields, "tolerance": Tolerance(**fields["tolerance"])})
 
 
 RECIPES = {
@@ -65,7 +61,9 @@ RECIPES = {
             name="float32",
             weights="float32",
             activations="float32",
-            tolerance=Tolerance(cosine_mean=0.99999, cosine_min=0.99999, max_abs=1e-3),
+            tolerance=Tolerance(
+                cosine_mean=0.99999, cosine_min=0.99999, max_abs=1e-3, agreement=0.99
+            ),
             size_ratio=1.03,
             description="the model as it is",
         ),
@@ -75,7 +73,9 @@ RECIPES = {
             name="float16",
             weights="float16",
             activations="float32",
-            tolerance=Tolerance(cosine_mean=0.9999, cosine_min=0.9999, max_abs=2e-2),
+            tolerance=Tolerance(
+                cosine_mean=0.9999, cosine_min=0.9999, max_abs=2e-2, agreement=0.95
+            ),
             size_ratio=0.51,
             description="half the size, float32 arithmetic",
         ),
@@ -86,11 +86,10 @@ RECIPES = {
         Recipe(
             name="dynamic_int8",
             weights="int8",
-            activations="int8, scaled at run time",
-            tolerance=Tolerance(cosine_mean=0.995, cosine_min=0.97, max_abs=0.5),
+            activations="dynamic_int8",
+            tolerance=Tolerance(cosine_mean=0.995, cosine_min=0.97, max_abs=0.5, agreement=0.8),
             size_ratio=0.27,
             description="a quarter of the size and fast on CPUs",
-            calibrated=("onnx",),
         ),
     )
 }
@@ -116,3 +115,30 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
             f"{close_matches(str(recipe), RECIPES)}"
         )
     return RECIPES[recipe]
+
+
+Method = TypeVar("Method")
+
+
+def find_method(methods: Mapping[tuple[str, str], Method], recipe: Recipe, format: str) -> Method:
+    """Find how a format quantizes as a recipe says.
+
+    Args:
+        methods: The methods of the format by (weights, activations).
+        recipe: The recipe.
+        format: The name of the format, for the message.
+
+    Returns:
+        The method.
+
+    Raises:
+        ValueError: If there is none: no recipe is obeyed in part.
+    """
+    wanted = (recipe.weights, recipe.activations)
+    if wanted not in methods:
+        known = "; ".join(f"{weights}, {activations}" for weights, activations in methods)
+        raise ValueError(
+            f"`recipe` must have weights and activations that {format} files can have: {known}. "
+            f"Received: recipe={recipe.name!r} with {recipe.weights}, {recipe.activations}"
+        )
+    return methods[wanted]

@@ -137,6 +137,8 @@ class TransformerBlock(keras.layers.Layer):
         Chowdhery et al., PaLM, 2022, section 2 (`parallel`). https://arxiv.org/abs/2204.02311
     """
 
+    output_kind = "hidden_states"
+
     def __init__(
         self,
         attention: keras.layers.Layer,

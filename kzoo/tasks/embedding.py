@@ -39,6 +39,8 @@ class UnitNorm(keras.layers.Layer):
         [[0.6, 0.8]]
     """
 
+    output_kind = "embedding"
+
     def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_numbers(epsilon=epsilon)

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo_export import RECIPES, Report, artefact
-from kzoo_export.calibration import Samples
-from kzoo_export.reference import reference_outputs
-from kzoo_export.report import Inspection
-from kzoo_export.verify import compare
+from kzoo_export import Report
+from kzoo_export.artifact.compare import compare
+from kzoo_export.artifact.files import inspect, load
+from kzoo_export.artifact.report import Inspection
+from kzoo_export.samples import Samples
+from kzoo_export.source.prepare import prepare
 
 # What TFLite and ONNX add around the weights: the graph itself, which is all there is of a tiny
 # model. So only a weight's own dtype is checked here; sizes are checked on a real model.
@@ -26,25 +27,27 @@ def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarr
         model: The model that was exported.
         samples: Arrays by input name that the export never saw.
     """
-    path, recipe = Path(report.path), RECIPES[report.recipe]
+    path, recipe = Path(report.path), report.recipe
     check_written(report)
     assert check_file(path) == report.inspection
     stored = INT8 if recipe.weights == "int8" else (recipe.weights,)
     assert sum(report.inspection.weight_bytes.get(dtype, 0) for dtype in stored) > 0
-    runner = artefact.load(path, threads=1)
+    runner = load(path, threads=1)
     unseen = Samples(samples, "unseen")
-    again = compare(runner, unseen, reference_outputs(model, samples), recipe)
+    source = prepare(model)
+    signature = source.declare(runner.inputs, runner.outputs)
+    again = compare(runner, unseen, source.run(samples), recipe, signature)
     assert again.passed, str(again)
     assert report.verification.passed
 
 
 def check_file(path: Path) -> Inspection:
     """The file is static, needs nothing outside its format, and loads with the signature it has."""
-    inspection = artefact.inspect(path)
+    inspection = inspect(path)
     assert inspection.static
     if path.suffix == ".tflite":
         assert inspection.custom_ops == ()
-    runner = artefact.load(path, threads=1)
+    runner = load(path, threads=1)
     assert runner.inputs == inspection.inputs
     assert runner.outputs == inspection.outputs
     return inspection
@@ -57,7 +60,7 @@ def check_written(report: Report) -> None:
     beside = json.loads(Path(f"{path}.report.json").read_text())
     assert beside == json.loads(json.dumps(report.to_dict()))
     assert beside["verification"]["passed"]
-    assert report.recipe in Path(f"{path}.report.md").read_text()
+    assert report.recipe.name in Path(f"{path}.report.md").read_text()
     assert not list(path.parent.glob(".*.partial"))
 
 

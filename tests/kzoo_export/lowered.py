@@ -12,9 +12,11 @@ import keras
 import numpy as np
 
 from kzoo.layers import static_graph
+from kzoo_export.lowering import file_name
+from kzoo_export.lowering.routes import ROUTES
 from kzoo_export.recipe import Recipe
-from kzoo_export.signature import file_dtype
-from kzoo_export.spec import ROUTES, Spec, TensorSpec
+from kzoo_export.source.names import file_dtype
+from kzoo_export.spec import Signature, Spec, TensorSpec
 from tests.arrays import Inputs, to_numpy
 
 # The route that lowers from the backend of this run; empty for JAX, which lowers no format.
@@ -33,24 +35,21 @@ class Lowered(NamedTuple):
 def lower(model: keras.Model, inputs: Inputs, folder: Path) -> Lowered:
     """Lower a model, and compute what its file must."""
     outputs = {name: to_numpy(value) for name, value in model(inputs, training=False).items()}
-    spec = Spec(ROUTES[ROUTE].format, ROUTE, describe(inputs), describe(outputs))
+    signature = Signature(describe(inputs), describe(outputs))
+    spec = Spec(ROUTES[ROUTE].format, ROUTE, (signature,))
+    path = folder / file_name(spec.format)
     with static_graph():
         lowering = importlib.import_module(f"kzoo_export.lowering.{ROUTE}")
-        path = lowering.lower(model, spec, folder)
-    fed = {tensor.name: inputs[tensor.name].astype(tensor.dtype) for tensor in spec.inputs}
+        lowering.lower(model, spec, path)
+    fed = {tensor.name: inputs[tensor.name].astype(tensor.dtype) for tensor in signature.inputs}
     return Lowered(fed, outputs, spec, path)
 
 
 def make(lowered: Lowered, target: Path, recipe: Recipe) -> None:
     """Write the file of a recipe."""
-    package = f"kzoo_export.{lowered.spec.format}"
-    if recipe.name == "float32":
-        convert = importlib.import_module(f"{package}.convert").convert
-        convert(lowered.path, target, lowered.spec)
-    else:
-        quantize = importlib.import_module(f"{package}.quantize").quantize
-        samples = lowered.inputs if lowered.spec.format in recipe.calibrated else None
-        quantize(lowered.path, target, lowered.spec, recipe, samples)
+    quantizer = importlib.import_module(f"kzoo_export.{lowered.spec.format}.quantize")
+    samples = lowered.inputs if quantizer.calibrates(recipe) else None
+    quantizer.quantize(lowered.path, target, recipe, samples)
 
 
 def describe(arrays: Mapping[str, np.ndarray]) -> tuple[TensorSpec, ...]:

@@ -13,11 +13,13 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export import RECIPES, artefact
-from kzoo_export.examine import check_contents
-from kzoo_export.recipe import RecipeError
-from kzoo_export.report import Verification
-from kzoo_export.verify import compare_output
+from kzoo_export import RECIPES
+from kzoo_export.artifact.accept import check_recipe
+from kzoo_export.artifact.compare import compare_output
+from kzoo_export.artifact.files import load
+from kzoo_export.artifact.measure import check_signature
+from kzoo_export.artifact.report import Verification
+from kzoo_export.errors import RecipeError
 from tests.arrays import Inputs, graph_inputs, to_numpy
 from tests.kzoo.layers.cases import CASES
 from tests.kzoo.layers.cases.case import Case
@@ -89,15 +91,16 @@ def test_layer_exports_alone(exported: Exported, name: str, tmp_path: Path) -> N
     target = tmp_path / f"{name}.{lowered.spec.format}"
     make(lowered, target, recipe)
     inspection = check_file(target)
+    check_signature(inspection, lowered.spec)
     if name == "float32" or shrinks(exported):
         size = sum(array.nbytes for array in exported.weights)
-        check_contents(inspection, lowered.spec, recipe, size)
+        check_recipe(inspection, recipe, size)
     else:
         # Nothing to quantize: an export is refused, and the file is as good as the float32 file.
         with pytest.raises(RecipeError):
-            check_contents(inspection, lowered.spec, recipe, 0)
+            check_recipe(inspection, recipe, 0)
         recipe = RECIPES["float32"]
-    outputs = artefact.load(target, threads=1)(lowered.inputs)
+    outputs = load(target, threads=1)(lowered.inputs)
     verification = Verification(
         outputs=tuple(
             compare_output(name, outputs[name], expected)

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export import RECIPES, artefact
-from kzoo_export.verify import compare_output
+from kzoo_export import RECIPES
+from kzoo_export.artifact.compare import compare_output
+from kzoo_export.artifact.files import load
 from tests.arrays import graph_inputs
 from tests.kzoo.layers.cases import masked
 from tests.kzoo_export.lowered import ROUTE, Lowered, lower, make
@@ -93,4 +94,4 @@ def test_verification_notices_scores_beyond_the_bound(
 def run(lowered: Lowered, recipe: str, folder: Path) -> dict[str, np.ndarray]:
     target = folder / f"{recipe}.{lowered.spec.format}"
     make(lowered, target, RECIPES[recipe])
-    return artefact.load(target, threads=2)(lowered.inputs)
+    return load(target, threads=2)(lowered.inputs)

@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export import artefact, export_all
-from kzoo_export.signature import make_reader
+from kzoo_export import export_all
+from kzoo_export.artifact.files import load, run_batches
+from kzoo_export.source.prepare import prepare
 from tests.kzoo.models.tiny import tiny_backbone
 
 LENGTH = 16
@@ -55,9 +56,9 @@ def test_same_weights_give_the_same_file_from_every_backend(tmp_path: Path) -> N
             output, _ = other.communicate(timeout=300)
             assert other.returncode == 0, output
     for format in formats:
-        runners = [artefact.load(tmp_path / backend / f"a.{format}") for backend in BACKENDS]
-        samples = make_reader(model, runners[0].inputs, seed=1).default().arrays
-        first, *rest = (artefact.run_batches(runner, samples) for runner in runners)
+        runners = [load(tmp_path / backend / f"a.{format}") for backend in BACKENDS]
+        samples = prepare(model).reader(runners[0].inputs, seed=1).default().arrays
+        first, *rest = (run_batches(runner, samples) for runner in runners)
         for outputs in rest:
             for name, expected in first.items():
                 np.testing.assert_allclose(outputs[name], expected, rtol=0, atol=LIMIT)

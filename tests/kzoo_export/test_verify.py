@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kzoo_export import RECIPES, Report, verify
-from kzoo_export.report import Comparison, Verification
-from kzoo_export.verify import compare_output
+from kzoo_export.artifact.compare import compare_output
+from kzoo_export.artifact.report import Comparison, Verification
 
 pytestmark = pytest.mark.once
 
@@ -28,7 +28,7 @@ def test_numbers_against_numpy() -> None:
     cosines = (actual * expected).sum(axis=1) / norms
     found = compare_output("hidden", actual, expected)
     assert found.rows == 5
-    assert found.top1 is None
+    assert (found.kind, found.agreement) == (None, None)
     # float64 here, float32 there.
     assert found.max_abs == pytest.approx(np.abs(actual - expected).max(), abs=1e-6)
     assert found.cosine_mean == pytest.approx(cosines.mean(), abs=1e-6)
@@ -36,11 +36,70 @@ def test_numbers_against_numpy() -> None:
     assert found.scale == pytest.approx(np.abs(expected).max(), abs=1e-6)
 
 
-def test_top1_of_logits() -> None:
+def test_logits_agree_in_their_largest_entry() -> None:
     expected = np.eye(4, dtype="float32")
     actual = expected.copy()
     actual[0] = [0.1, 0.9, 0.0, 0.0]
-    assert compare_output("topic_logits", actual, expected).top1 == 0.75
+    found = compare_output("topic", actual, expected, kind="class_logits")
+    assert found.agreement == 0.75
+    assert not dataclasses.replace(found, cosine_mean=1.0, cosine_min=1.0).within(
+        RECIPES["dynamic_int8"].tolerance
+    )
+    # One logit a sample: yes or no.
+    expected, actual = np.array([[2.0], [-1.0], [0.5], [-3.0]]), np.array([[2], [-1], [-0.5], [-3]])
+    assert compare_output("spam", actual, expected, kind="class_logits").agreement == 0.75
+    assert compare_output("spam", actual, expected).agreement is None
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "uint8"])
+def test_integers_are_equal_or_not(dtype: str) -> None:
+    expected = np.arange(20).reshape(10, 2).astype(dtype)
+    actual = expected.copy()
+    found = compare_output("index", actual, expected)
+    assert (found.kind, found.agreement) == ("integers", 1.0)
+    assert found.within(RECIPES["float32"].tolerance)
+    # Off by one of a hundred thousand is as wrong as any other index, whatever the cosine says.
+    large = np.arange(100_000, 100_020)
+    wrong = compare_output("index", large + 1, large)
+    assert wrong.agreement == 0.0
+    assert not any(wrong.within(recipe.tolerance) for recipe in RECIPES.values())
+    # Numbers that are declared to be integers, such as a count that a file gives as floats.
+    assert compare_output("n", large + 0.4, large.astype("float32"), kind="integers").agreement == 0
+
+
+def test_spans_agree_in_start_and_end_at_real_positions() -> None:
+    mask = np.array([[1, 1, 1, 0], [1, 1, 0, 0]])
+    expected = np.full((2, 4, 2), -1.0)
+    expected[0, 2, 0] = expected[0, 1, 1] = expected[1, 0, 0] = expected[1, 1, 1] = -0.5
+    actual = np.where(mask[..., None] == 1, expected, 9.0)
+    found = compare_output("span", actual, expected, mask, "span_logits")
+    assert (found.agreement, found.max_abs, found.rows) == (1.0, 0.0, 4)
+    actual[0, 2, 0], actual[0, 0, 0] = -1.0, -0.5
+    assert compare_output("span", actual, expected, mask, "span_logits").agreement == 0.75
+    # Padding far below everything must not stand in for agreement at real positions.
+    expected[mask == 0] = actual[mask == 0] = -1e4
+    assert compare_output("span", actual, expected, mask, "span_logits").cosine_min < 0.9
+
+
+def test_one_logit_a_token_is_compared_at_real_positions() -> None:
+    mask = np.tri(4, 6, 1)
+    expected = rows(4, 6)
+    actual = np.where(mask == 1, expected, 7.0)
+    found = compare_output("replaced", actual, expected, mask, "token_logits")
+    assert (found.max_abs, found.agreement) == (0.0, 1.0)
+    assert compare_output("classes", actual, expected, mask, "class_logits").max_abs > 0.0
+
+
+def test_infinity_of_the_model_must_be_met() -> None:
+    expected = rows(6, 8)
+    expected[:, 3], expected[0, 0] = -np.inf, np.nan
+    found = compare_output("scores", expected.copy(), expected)
+    assert (found.max_abs, found.cosine_min) == (0.0, pytest.approx(1.0))
+    for place, number in (((2, 3), 0.0), ((2, 3), np.inf), ((0, 0), 1.0), ((1, 1), np.nan)):
+        actual = expected.copy()
+        actual[place] = number
+        found = compare_output("scores", actual, expected)
+        assert not any(found.within(recipe.tolerance) for recipe in RECIPES.values())
 
 
 def test_padding_is_not_compared() -> None:

@@ -10,9 +10,9 @@ Oracle = Callable[..., Array]
 
 
 def layer_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-12) -> Array:
-    centred = inputs - inputs.mean(-1, keepdims=True)
-    deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
-    return centred / deviation * weights["gamma"] + weights["beta"]
+    centered = inputs - inputs.mean(-1, keepdims=True)
+    deviation = np.sqrt((centered**2).mean(-1, keepdims=True) + epsilon)
+    return centered / deviation * weights["gamma"] + weights["beta"]
 
 
 def rms_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-6) -> Array:

@@ -1,42 +1,52 @@
-"""Lower a model to a TensorFlow SavedModel with one static signature."""
+"""Lower a model to TFLite through TensorFlow."""
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from kzoo_export.signature import positional
-from kzoo_export.spec import Spec
+from kzoo_export.source.names import positional
+from kzoo_export.spec import Signature, Spec
+from kzoo_export.tflite.convert import convert, traced_names
 
 
-def lower(model: keras.Model, spec: Spec, folder: Path) -> Path:
-    """Trace the model once with static shapes and save it.
+def lower(model: keras.Model, spec: Spec, target: Path) -> None:
+    """Trace the model with static shapes, once for each signature, and convert the traces.
 
     Args:
         model: The model, loaded under the TensorFlow backend.
-        spec: The signature to trace.
-        folder: Where the SavedModel goes.
-
-    Returns:
-        The folder of the SavedModel.
+        spec: What to make.
+        target: The float32 `.tflite` file to write.
     """
-    import tensorflow as tf
-
-    call = positional(model, spec)
-
-    def serve(*tensors: Any) -> dict[str, Any]:
-        outputs = call(*tensors)
-        # An identity of its own name for each output: two outputs may be one tensor, and an
-        # output may be an input.
-        return {
-            entry.name: tf.identity(tensor)
-            for entry, tensor in zip(spec.outputs, outputs, strict=True)
-        }
-
-    signature = [tf.TensorSpec(entry.shape, entry.dtype, entry.name) for entry in spec.inputs]
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", serve, input_signature=signature)
-    target = folder / "saved_model"
-    archive.write_out(str(target), verbose=False)
-    return target
+    for signature in spec.signatures:
+        function, tensors = _endpoint(model, signature)
+        archive.add_endpoint(signature.name, function, input_signature=tensors)
+    with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
+        archive.write_out(folder, verbose=False)
+        convert(Path(folder), target, spec)
+
+
+def _endpoint(
+    model: keras.Model, signature: Signature
+) -> tuple[Callable[..., dict[str, Any]], list[Any]]:
+    """Make the function of one signature, and describe its tensors."""
+    import tensorflow as tf
+
+    call = positional(model, signature)
+    names = traced_names(signature)
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        # An identity of its own name for each output: two outputs may be one tensor, and an
+        # output may be an input.
+        outputs = zip(names.outputs, call(*tensors), strict=True)
+        return {name: tf.identity(tensor) for name, tensor in outputs}
+
+    tensors = [
+        tf.TensorSpec(entry.shape, entry.dtype, name)
+        for name, entry in zip(names.inputs, signature.inputs, strict=True)
+    ]
+    return serve, tensors

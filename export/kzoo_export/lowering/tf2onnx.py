@@ -5,37 +5,31 @@ from typing import Any
 
 import keras
 
-from kzoo_export.onnx.convert import write
-from kzoo_export.onnx.fusions import fuse
-from kzoo_export.signature import positional
-from kzoo_export.spec import Spec
+from kzoo_export.onnx.convert import convert
+from kzoo_export.source.names import positional
+from kzoo_export.spec import Signature, Spec
 
 # The last operation set that tf2onnx knows; the fusions move the graph to a newer one.
 OPSET = 18
 
 
-def lower(model: keras.Model, spec: Spec, folder: Path) -> Path:
+def lower(model: keras.Model, spec: Spec, target: Path) -> None:
     """Trace the model once with static shapes and fuse what ONNX has single operations for.
 
     Args:
         model: The model, loaded under the TensorFlow backend.
-        spec: The signature to trace.
-        folder: Where the graph goes.
-
-    Returns:
-        The float32 `.onnx` file.
+        spec: What to make.
+        target: The float32 `.onnx` file to write.
     """
-    target = folder / "lowered.onnx"
-    write(fuse(trace(model, spec), spec.portable), target)
-    return target
+    convert(trace(model, spec.signature), target, spec)
 
 
-def trace(model: keras.Model, spec: Spec) -> Any:
+def trace(model: keras.Model, signature: Signature) -> Any:
     """Trace a model to an ONNX graph in the converter's own words, nothing fused yet.
 
     Args:
         model: The model, loaded under the TensorFlow backend.
-        spec: The signature to trace.
+        signature: The signature to trace.
 
     Returns:
         An `onnx_ir.Model`.
@@ -47,20 +41,20 @@ def trace(model: keras.Model, spec: Spec) -> Any:
 
     # tf2onnx still uses names that NumPy 2 removed.
     patch_tf2onnx()
-    call = positional(model, spec)
+    call = positional(model, signature)
 
     def serve(*tensors: Any) -> dict[str, Any]:
         # An identity of its own name for each output: two outputs may be one tensor, and an
         # output may be an input.
         return {
             entry.name: tf.identity(tensor)
-            for entry, tensor in zip(spec.outputs, call(*tensors), strict=True)
+            for entry, tensor in zip(signature.outputs, call(*tensors), strict=True)
         }
 
-    signature = [tf.TensorSpec(entry.shape, entry.dtype, entry.name) for entry in spec.inputs]
+    tensors = [tf.TensorSpec(entry.shape, entry.dtype, entry.name) for entry in signature.inputs]
     proto, _ = tf2onnx.convert.from_function(
         tf.function(serve, autograph=False),
-        input_signature=signature,
+        input_signature=tensors,
         opset=OPSET,
         custom_op_handlers={"Erfc": (_erfc, [])},
     )

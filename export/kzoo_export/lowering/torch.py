@@ -6,43 +6,37 @@ from typing import Any
 
 import keras
 
-from kzoo_export.onnx.convert import write
-from kzoo_export.onnx.fusions import fuse
-from kzoo_export.signature import positional
-from kzoo_export.spec import Spec, TensorSpec
+from kzoo_export.onnx.convert import convert
+from kzoo_export.source.names import positional
+from kzoo_export.spec import Signature, Spec, TensorSpec
 
 OPSET = 23
 
 
-def lower(model: keras.Model, spec: Spec, folder: Path) -> Path:
+def lower(model: keras.Model, spec: Spec, target: Path) -> None:
     """Trace the model once with static shapes and fuse what ONNX has single operations for.
 
     Args:
         model: The model, loaded under the PyTorch backend.
-        spec: The signature to trace.
-        folder: Where the graph goes.
-
-    Returns:
-        The float32 `.onnx` file.
+        spec: What to make.
+        target: The float32 `.onnx` file to write.
     """
-    target = folder / "lowered.onnx"
-    write(fuse(trace(model, spec), spec.portable), target)
-    return target
+    convert(trace(model, spec.signature), target, spec)
 
 
-def trace(model: keras.Model, spec: Spec) -> Any:
+def trace(model: keras.Model, signature: Signature) -> Any:
     """Trace a model to an ONNX graph in the exporter's own words, nothing fused yet.
 
     Args:
         model: The model, loaded under the PyTorch backend.
-        spec: The signature to trace.
+        signature: The signature to trace.
 
     Returns:
         An `onnx_ir.Model`.
     """
     import torch
 
-    call = positional(model, spec)
+    call = positional(model, signature)
 
     class Traced(torch.nn.Module):
         """The model as a module; its weights are constants of the trace."""
@@ -59,9 +53,9 @@ def trace(model: keras.Model, spec: Spec) -> Any:
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Traced().eval(),
-            tuple(_example(entry) for entry in spec.inputs),
-            input_names=[entry.name for entry in spec.inputs],
-            output_names=[entry.name for entry in spec.outputs],
+            tuple(_example(entry) for entry in signature.inputs),
+            input_names=[entry.name for entry in signature.inputs],
+            output_names=[entry.name for entry in signature.outputs],
             opset_version=OPSET,
             dynamo=True,
             # Later, after the fusions: it takes an epsilon of 1e-12 for zero and drops it.

@@ -1,24 +1,26 @@
-"""From a lowered graph to an `.onnx` file, and the one way such files are written."""
+"""From a traced graph to an `.onnx` file, and the one way such files are written."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from kzoo_export.spec import ExportError, Spec
+from kzoo_export.errors import ExportError
+from kzoo_export.spec import Spec
 
 # A protocol buffer cannot be larger; weights would have to go to a second file.
 _LARGEST_FILE = 2**31 - 1
 
 
-def convert(lowered: Path, target: Path, spec: Spec) -> None:
-    """Write the float32 file: the lowered graph as it is.
+def convert(traced: Any, target: Path, spec: Spec) -> None:
+    """Fuse what ONNX has single operations for, and write the float32 file.
 
     Args:
-        lowered: The graph a route has lowered and fused.
+        traced: An `onnx_ir.Model` as a route traced it. It is changed.
         target: File to write.
-        spec: Signature of the file.
+        spec: What to make.
     """
-    shutil.copyfile(lowered, target)
+    from kzoo_export.onnx.passes.fuse import fuse
+
+    write(fuse(traced, spec.portable), target)
 
 
 def write(model: Any, target: Path) -> None:

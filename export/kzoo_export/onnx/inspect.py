@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kzoo_export.report import Inspection
-from kzoo_export.spec import TensorSpec, require
+from kzoo.arguments import require_packages
+from kzoo_export.artifact.report import Inspection
+from kzoo_export.spec import TensorSpec
 
 # Products of two matrices, with the places of (activation, weight) among the inputs.
 _PRODUCTS = {
@@ -42,7 +43,7 @@ def inspect(path: str | Path) -> Inspection:
     Raises:
         ValueError: If the file is not an ONNX file.
     """
-    require(("onnx", "onnx_ir"), "export", "reading .onnx files")
+    require_packages(("onnx", "onnx_ir"), "export", "reading .onnx files")
     import onnx_ir as ir
 
     try:

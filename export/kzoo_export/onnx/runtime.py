@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kzoo_export.spec import TensorSpec, require
+from kzoo.arguments import require_packages
+from kzoo_export.spec import TensorSpec
 
 _ERRORS_ONLY = 3
 # How ONNX Runtime spells the element types of tensors.
@@ -57,7 +58,7 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     Raises:
         ValueError: If ONNX Runtime cannot load the file.
     """
-    require(("onnxruntime",), "export", "running .onnx files")
+    require_packages(("onnxruntime",), "export", "running .onnx files")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

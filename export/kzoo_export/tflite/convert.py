@@ -1,53 +1,53 @@
 """From a SavedModel to a `.tflite` file."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from kzoo_export.spec import ExportError, Spec, TensorSpec
-
-
-def convert(lowered: Path, target: Path, spec: Spec) -> None:
-    """Write the float32 file.
-
-    Args:
-        lowered: Folder of the SavedModel.
-        target: File to write.
-        spec: Signature of the file.
-    """
-    write(make_converter(lowered), target, spec)
+from kzoo_export.errors import ExportError
+from kzoo_export.spec import Signature, Spec
 
 
-def make_converter(lowered: Path) -> Any:
-    """Open a SavedModel for conversion to built-in operations only.
+class TracedNames(NamedTuple):
+    """What inputs and outputs are called in a trace, which takes fewer names than a file."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def traced_names(signature: Signature) -> TracedNames:
+    """Name the tensors of a trace by their position.
 
     Args:
-        lowered: Folder of the SavedModel.
+        signature: The signature that is traced.
 
     Returns:
-        A `tf.lite.TFLiteConverter`.
+        A name for each input and each output.
     """
-    import tensorflow as tf
+    return TracedNames(
+        tuple(f"input_{index}" for index in range(len(signature.inputs))),
+        tuple(f"output_{index}" for index in range(len(signature.outputs))),
+    )
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(lowered))
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    return converter
 
-
-def write(converter: Any, target: Path, spec: Spec) -> None:
-    """Convert, put inputs and outputs in their documented order, and write the file.
+def convert(saved_model: Path, target: Path, spec: Spec) -> None:
+    """Convert to built-in operations only, and write the float32 file.
 
     Args:
-        converter: A `tf.lite.TFLiteConverter`, configured.
+        saved_model: Folder of a SavedModel whose tensors have their `traced_names`.
         target: File to write.
-        spec: Signature of the file.
+        spec: What to make.
 
     Raises:
         ExportError: If the model has operations that TFLite does not have.
     """
+    import tensorflow as tf
+
+    keys = [signature.name for signature in spec.signatures]
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=keys)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
-        model = bytearray(converter.convert())
+        content = converter.convert()
     except Exception as error:
         listed = re.findall(r"(?:TF Select|Custom) ops: (.+)", str(error))
         if not listed:
@@ -57,38 +57,39 @@ def write(converter: Any, target: Path, spec: Spec) -> None:
             f"TFLite has no built-in operation for: {', '.join(operations)}. "
             "Rewrite the layer that uses it, or export to .onnx"
         ) from error
-    order_tensors(model, spec)
-    target.write_bytes(model)
+    target.write_bytes(set_signatures(content, spec))
 
 
-def order_tensors(model: bytearray, spec: Spec) -> None:
-    """Put the graph's inputs and outputs in the order of a spec, in place.
+def set_signatures(content: bytes, spec: Spec) -> bytes:
+    """Give inputs and outputs the names and the order of a spec.
 
     The converter sorts them as it likes. Clients that feed by position rely on the documented
-    order; those that feed by name are not affected.
+    order, those that feed by name on the model's names.
 
     Args:
-        model: A TFLite flatbuffer with one signature.
-        spec: Signature with the wanted order.
+        content: A TFLite file with the signatures of the spec, its tensors called by their
+            `traced_names`.
+        spec: What the file must be.
+
+    Returns:
+        The changed file.
     """
-    from ai_edge_litert import schema_py_generated as schema
+    from kzoo_export.tflite import flatbuffer
 
-    root = schema.Model.GetRootAs(model, 0)
-    signature = root.SignatureDefs(0)
-    graph = root.Subgraphs(signature.SubgraphIndex())
-    inputs = {
-        signature.Inputs(i).Name().decode(): signature.Inputs(i).TensorIndex()
-        for i in range(signature.InputsLength())
-    }
-    outputs = {
-        signature.Outputs(i).Name().decode(): signature.Outputs(i).TensorIndex()
-        for i in range(signature.OutputsLength())
-    }
-    # NumPy views of the flatbuffer: writing to them writes to the file.
-    graph.InputsAsNumpy()[:] = _in_order(inputs, spec.inputs)
-    graph.OutputsAsNumpy()[:] = _in_order(outputs, spec.outputs)
+    model = flatbuffer.read(content)
+    for signature in spec.signatures:
+        found = next(
+            each for each in model.signatureDefs if each.signatureKey.decode() == signature.name
+        )
+        graph, names = model.subgraphs[found.subgraphIndex], traced_names(signature)
+        graph.inputs = _arrange(found.inputs, names.inputs, signature.inputs)
+        graph.outputs = _arrange(found.outputs, names.outputs, signature.outputs)
+    return flatbuffer.write(model)
 
 
-def _in_order(indices: dict[str, int], tensors: Sequence[TensorSpec]) -> list[int]:
-    """Arrange tensor indices like the tensors of a spec."""
-    return [indices[tensor.name] for tensor in tensors]
+def _arrange(entries: list[Any], traced: tuple[str, ...], tensors: Any) -> list[int]:
+    """Rename the entries of one side in place, and list their tensors in the wanted order."""
+    by_name = {entry.name.decode(): entry for entry in entries}
+    for name, tensor in zip(traced, tensors, strict=True):
+        by_name[name].name = tensor.name.encode()
+    return [by_name[name].tensorIndex for name in traced]

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kzoo_export.report import Inspection
-from kzoo_export.spec import TensorSpec, require
+from kzoo.arguments import require_packages
+from kzoo_export.artifact.report import Inspection
+from kzoo_export.spec import TensorSpec
 
 # Operations that multiply matrices, all with (activation, weight) as their first two inputs.
 _MATMULS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -26,7 +27,7 @@ def inspect(path: str | Path) -> Inspection:
     Raises:
         ValueError: If the file is not a TFLite file.
     """
-    require(("ai_edge_litert",), "export", "reading .tflite files")
+    require_packages(("ai_edge_litert",), "export", "reading .tflite files")
     from ai_edge_litert import schema_py_generated as schema
 
     content = Path(path).read_bytes()

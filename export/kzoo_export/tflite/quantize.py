@@ -1,55 +1,72 @@
-"""From a SavedModel to a `.tflite` file with smaller numbers."""
+"""Quantize: from a float32 `.tflite` file to one with smaller numbers."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from kzoo_export.recipe import Recipe
-from kzoo_export.spec import ExportError, Spec
-from kzoo_export.tflite.convert import make_converter, write
+from kzoo_export.recipe import Recipe, find_method
+from kzoo_export.tflite import flatbuffer
+
+Samples = Mapping[str, np.ndarray]
+
+# Weights of fewer numbers stay as they are: they save nothing, and scales cost as much.
+SMALLEST_WEIGHT = 1024
 
 
-def quantize(
-    lowered: Path,
-    target: Path,
-    spec: Spec,
-    recipe: Recipe,
-    calibration: Mapping[str, np.ndarray] | None = None,
-) -> None:
+def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
     """Write the file of a recipe.
 
     Args:
-        lowered: Folder of the SavedModel.
+        source: The float32 file.
         target: File to write.
-        spec: Signature of the file.
         recipe: How numbers are stored and computed.
-        calibration: Samples; the recipes of this format use none.
+        samples: Samples by input name, for recipes that calibrate.
 
     Raises:
-        ExportError: If TFLite has no such recipe.
+        ValueError: If there is no such recipe for TFLite.
     """
-    if recipe.weights not in _CONFIGURE:
-        raise ExportError(f"There is no TFLite conversion for the recipe {recipe.name!r}")
-    converter = make_converter(lowered)
-    _CONFIGURE[recipe.weights](converter)
-    write(converter, target, spec)
+    find_method(_METHODS, recipe, "TFLite")(source, target)
 
 
-def _float16(converter: Any) -> None:
-    """Store weights as float16; they are widened when the file is loaded."""
-    import tensorflow as tf
+def calibrates(recipe: Recipe) -> bool:
+    """Say whether a recipe looks at samples.
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        True if it does.
+
+    Raises:
+        ValueError: If there is no such recipe for TFLite.
+    """
+    find_method(_METHODS, recipe, "TFLite")
+    return False
 
 
-def _int8(converter: Any) -> None:
-    """Store weights as int8, one scale a channel, and scale activations at run time."""
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
 
 
-_CONFIGURE = {"float16": _float16, "int8": _int8}
+def _float16(source: Path, target: Path) -> None:
+    from kzoo_export.tflite.passes.float16 import store_weights
+
+    model = flatbuffer.read(source.read_bytes())
+    store_weights(model, SMALLEST_WEIGHT)
+    target.write_bytes(flatbuffer.write(model))
+
+
+def _dynamic_int8(source: Path, target: Path) -> None:
+    from kzoo_export.tflite.passes.dynamic_int8 import quantize_weights
+
+    target.write_bytes(quantize_weights(source.read_bytes(), SMALLEST_WEIGHT))
+
+
+# How files are quantized, by the dtypes of weights and activations.
+_METHODS = {
+    ("float32", "float32"): _copy,
+    ("float16", "float32"): _float16,
+    ("int8", "dynamic_int8"): _dynamic_int8,
+}

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kzoo_export.spec import TensorSpec, require
+from kzoo.arguments import require_packages
+from kzoo_export.spec import TensorSpec
 
 
 class Runner:
@@ -44,7 +45,7 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     Raises:
         ValueError: If the file is not a TFLite file, or has no signature.
     """
-    require(("ai_edge_litert",), "export", "running .tflite files")
+    require_packages(("ai_edge_litert",), "export", "running .tflite files")
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)

@@ -60,6 +60,8 @@ class MaskedLMHead(keras.layers.Layer):
         https://arxiv.org/abs/1608.05859
     """
 
+    output_kind = "token_logits"
+
     def __init__(
         self,
         vocab_size: int,

@@ -35,6 +35,8 @@ class NextSentenceHead(keras.layers.Layer):
         task 2. https://arxiv.org/abs/1810.04805
     """
 
+    output_kind = "class_logits"
+
     def __init__(self, init_std: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_numbers(init_std=init_std)

@@ -39,6 +39,8 @@ class Pooler(keras.layers.Layer):
         https://arxiv.org/abs/1810.04805
     """
 
+    output_kind = "embedding"
+
     def __init__(
         self,
         hidden_dim: int | None = None,
@@ -108,6 +110,8 @@ class MeanPooling(keras.layers.Layer):
     References:
         Reimers and Gurevych, Sentence-BERT, 2019, section 3. https://arxiv.org/abs/1908.10084
     """
+
+    output_kind = "embedding"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

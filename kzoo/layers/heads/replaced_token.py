@@ -39,6 +39,8 @@ class ReplacedTokenHead(keras.layers.Layer):
         2020, section 2. https://arxiv.org/abs/2003.10555
     """
 
+    output_kind = "token_logits"
+
     def __init__(self, activation: str = "gelu", init_std: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_activation(activation)

@@ -39,6 +39,8 @@ class SentenceOrderHead(keras.layers.Layer):
         https://arxiv.org/abs/1909.11942
     """
 
+    output_kind = "class_logits"
+
     def __init__(self, dropout: float = 0.0, init_std: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_rates(dropout=dropout)

@@ -40,6 +40,8 @@ class SequenceClassificationHead(keras.layers.Layer):
         https://arxiv.org/abs/1810.04805
     """
 
+    output_kind = "class_logits"
+
     def __init__(
         self, num_classes: int, dropout: float = 0.0, init_std: float = 0.02, **kwargs: Any
     ) -> None:

@@ -47,6 +47,8 @@ class SpanHead(keras.layers.Layer):
         https://arxiv.org/abs/1810.04805
     """
 
+    output_kind = "span_logits"
+
     def __init__(self, dropout: float = 0.0, init_std: float = 0.02, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_rates(dropout=dropout)

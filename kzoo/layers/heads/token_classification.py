@@ -40,6 +40,8 @@ class TokenClassificationHead(keras.layers.Layer):
         https://arxiv.org/abs/1810.04805
     """
 
+    output_kind = "token_logits"
+
     def __init__(
         self, num_classes: int, dropout: float = 0.0, init_std: float = 0.02, **kwargs: Any
     ) -> None:

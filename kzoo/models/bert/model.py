@@ -1,5 +1,7 @@
 """The BERT encoder."""
 
+from typing import ClassVar
+
 import keras
 
 from kzoo import layers
@@ -35,6 +37,7 @@ class BertBackbone(Backbone, keras.Model):
     """
 
     config_class = BertConfig
+    output_kinds: ClassVar = {"hidden": "hidden_states", "pooled": "embedding"}
 
     def __init__(
         self,

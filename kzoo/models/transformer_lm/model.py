@@ -1,5 +1,7 @@
 """The Transformer language model."""
 
+from typing import ClassVar
+
 import keras
 
 from kzoo import layers
@@ -35,6 +37,7 @@ class TransformerLM(Backbone, keras.Model):
     """
 
     config_class = TransformerLMConfig
+    output_kinds: ClassVar = {"hidden": "hidden_states", "logits": "token_logits"}
 
     def __init__(
         self,

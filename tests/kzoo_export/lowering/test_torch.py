@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export import artefact
-from kzoo_export.spec import Spec, TensorSpec
+from kzoo_export.artifact.files import load
+from kzoo_export.spec import Signature, Spec, TensorSpec
 
 if keras.config.backend() != "torch":
     pytest.skip("the route lowers from PyTorch", allow_module_level=True)
@@ -20,6 +20,7 @@ def test_a_lookup_in_a_row_of_numbers(tmp_path):
     model = keras.Model({"index": index}, {"number": keras.ops.take(row, index)})
     inputs = (TensorSpec("index", (2, 3), "int32"),)
     outputs = (TensorSpec("number", (2, 3), "float32"),)
-    file = torch.lower(model, Spec("onnx", "torch", inputs, outputs), tmp_path)
+    file = tmp_path / "a.onnx"
+    torch.lower(model, Spec("onnx", "torch", (Signature(inputs, outputs),)), file)
     picked = np.array([[0, 3, 9], [5, 5, 1]], "int32")
-    np.testing.assert_array_equal(artefact.load(file)({"index": picked})["number"], row[picked])
+    np.testing.assert_array_equal(load(file)({"index": picked})["number"], row[picked])

@@ -8,7 +8,8 @@ import onnx_ir as ir
 import pytest
 
 from kzoo.models import BertBackbone, BertConfig
-from kzoo_export import ExportError, Report, artefact, export_all, inspect
+from kzoo_export import ExportError, Report, export_all, inspect
+from kzoo_export.artifact.files import load, run_batches
 from kzoo_export.onnx.convert import write
 from tests.kzoo_export.onnx.graphs import normal, parse, save
 
@@ -140,10 +141,7 @@ def test_signature(files: Files, cell: str) -> None:
 
 
 def test_routes_agree(files: Files, samples: dict[str, np.ndarray]) -> None:
-    outputs = [
-        artefact.run_batches(artefact.load(files[cell]["float32"].path, threads=1), samples)
-        for cell in CELLS
-    ]
+    outputs = [run_batches(load(files[cell]["float32"].path, threads=1), samples) for cell in CELLS]
     for name, expected in outputs[0].items():
         for other in outputs[1:]:
             # Six layers of float32 sums in another order, of hidden states of order one.
@@ -164,7 +162,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match="`path` must be an ONNX file"):
         inspect(tmp_path / "a.onnx")
     with pytest.raises(ValueError, match="`path` must be a file ONNX Runtime can load"):
-        artefact.load(tmp_path / "a.onnx")
+        load(tmp_path / "a.onnx")
 
 
 def test_open_axes_are_noticed(tmp_path: Path) -> None:

@@ -1,0 +1,161 @@
+"""Measure a file before it gets its final name: inspect, run, compare, time."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from kzoo_export.artifact.compare import compare
+from kzoo_export.artifact.files import Runner, inspect, load
+from kzoo_export.artifact.latency import summarize, time_calls
+from kzoo_export.artifact.report import Inspection, Latency, Report
+from kzoo_export.artifact.versions import versions
+from kzoo_export.errors import ExportError
+from kzoo_export.recipe import Recipe
+from kzoo_export.samples import Samples, batches
+from kzoo_export.spec import Spec
+
+_THREADS = 2
+_REPEATS = 30
+# Seconds after which timing a slow model stops.
+_TIMING_LIMIT = 10.0
+# Share of weight bytes that may stay float32 in a smaller file without a warning.
+_LEFT_FLOAT = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a file is measured against.
+
+    Attributes:
+        samples: What both the model and the file are run on.
+        outputs: The model's outputs on the samples, by name.
+        backend: The backend that computed them.
+        float_size: Bytes of the model's weights as float32.
+        trained_in: The half-precision policy of a model whose float32 form is the reference.
+    """
+
+    samples: Samples
+    outputs: Mapping[str, np.ndarray]
+    backend: str
+    float_size: int
+    trained_in: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """How a file was made: what its report says and nothing can measure.
+
+    Attributes:
+        path: The final name of the file.
+        spec: What it must be.
+        recipe: How its numbers are stored and computed.
+        float32_file: The file that was quantized.
+        calibration: The samples that calibrated it, in words.
+        seed: Seed of everything random.
+        seconds: The time of each step.
+    """
+
+    path: Path
+    spec: Spec
+    recipe: Recipe
+    float32_file: Path
+    calibration: str | None
+    seed: int
+    seconds: Mapping[str, float]
+
+
+def measure(file: Path, origin: Origin, reference: Reference) -> Report:
+    """Inspect, compare and time one file. Its accuracy is reported, whatever it is.
+
+    Args:
+        file: The file, in the working folder.
+        origin: How it was made.
+        reference: What it is measured against.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        ExportError: If the file has another signature than it must have, or dynamic shapes.
+    """
+    spec, recipe = origin.spec, origin.recipe
+    inspection = inspect(file)
+    check_signature(inspection, spec)
+    start = time.perf_counter()
+    runner = load(file, threads=_THREADS)
+    verification = compare(runner, reference.samples, reference.outputs, recipe, spec.signature)
+    seconds = {**origin.seconds, "verify": time.perf_counter() - start}
+    size = file.stat().st_size
+    return Report(
+        path=str(origin.path),
+        format=spec.format,
+        recipe=recipe,
+        route=spec.route,
+        portable=spec.portable,
+        size=size,
+        float_size=reference.float_size,
+        float_bytes=sum(inspect(origin.float32_file).weight_bytes.values()),
+        ratio=round(size / max(reference.float_size, 1), 5),
+        verification=verification,
+        inspection=inspection,
+        latency=_time(runner, reference.samples),
+        samples=reference.samples.source,
+        calibration=origin.calibration,
+        seed=origin.seed,
+        seconds={step: round(value, 3) for step, value in seconds.items()},
+        versions=versions(spec.route, reference.backend),
+        warnings=_warnings(inspection, origin, reference, size),
+    )
+
+
+def check_signature(inspection: Inspection, spec: Spec) -> None:
+    """Refuse a file that cannot be run as its spec says.
+
+    Args:
+        inspection: What is in the file.
+        spec: What it must be.
+
+    Raises:
+        ExportError: If its signature is another one or dynamic, or it needs custom operations.
+    """
+    wanted = spec.signature
+    if (inspection.inputs, inspection.outputs) != (wanted.inputs, wanted.outputs):
+        raise ExportError(
+            f"The file has another signature than its model: {inspection.inputs} -> "
+            f"{inspection.outputs} instead of {wanted.inputs} -> {wanted.outputs}"
+        )
+    if not inspection.static:
+        raise ExportError("The file has dynamic shapes, which accelerators refuse")
+    if inspection.custom_ops and (spec.portable or spec.format == "tflite"):
+        raise ExportError(f"The file needs custom operations: {', '.join(inspection.custom_ops)}")
+
+
+def _time(runner: Runner, samples: Samples) -> Latency:
+    """Time single calls on the first batch, fewer of them for a slow model."""
+    batch = next(batches(samples.arrays, runner.inputs[0].shape[0]))
+    first = time_calls(runner, batch, 1)
+    repeats = int(np.clip(_TIMING_LIMIT * 1e3 / first[0], 3, _REPEATS))
+    return summarize(time_calls(runner, batch, repeats), _THREADS)
+
+
+def _warnings(
+    inspection: Inspection, origin: Origin, reference: Reference, size: int
+) -> tuple[str, ...]:
+    """Say what a user should know before shipping the file."""
+    warnings = []
+    smaller = origin.recipe.weights != "float32"
+    if reference.trained_in:
+        warnings.append(
+            f"the model computes in {reference.trained_in}; the reference is its float32 form"
+        )
+    total = sum(inspection.weight_bytes.values())
+    left = inspection.weight_bytes.get("float32", 0)
+    if smaller and left > _LEFT_FLOAT * total:
+        warnings.append(f"{left / total:.0%} of the weight bytes stayed float32")
+    float_size = origin.float32_file.stat().st_size
+    if smaller and size >= float_size:
+        warnings.append(f"the file is no smaller than the float32 file, {float_size} bytes")
+    return tuple(warnings)

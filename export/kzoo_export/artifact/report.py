@@ -1,0 +1,250 @@
+"""What is known of an exported file: its contents, its accuracy, its speed and its origin."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from kzoo_export.artifact.document import Document, facts_table
+from kzoo_export.recipe import Recipe, Tolerance
+from kzoo_export.spec import TensorSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection(Document):
+    """What is really inside a file.
+
+    `matmuls` counts matrix products by the dtypes they are stored and computed in (such as
+    `int8 x float32` for a product of dynamically quantized activations), `weight_bytes` the
+    constants by dtype. `custom_ops` are those outside the standard set of the format.
+    """
+
+    ops: Mapping[str, int]
+    matmuls: Mapping[str, int]
+    weight_bytes: Mapping[str, int]
+    custom_ops: tuple[str, ...]
+    static: bool
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...] = ()
+
+    def tables(self) -> list[Table]:
+        """Lay out the contents of the file."""
+        table = facts_table("Inside the file")
+        table.add_row("inputs", _signature(self.inputs))
+        table.add_row("outputs", _signature(self.outputs))
+        table.add_row("static shapes", "yes" if self.static else "no")
+        table.add_row("operations", f"{sum(self.ops.values())}: {_counts(self.ops)}")
+        table.add_row("matrix products", _counts(self.matmuls))
+        table.add_row("weights", _sizes(self.weight_bytes))
+        table.add_row("custom operations", ", ".join(self.custom_ops) or "none")
+        for note in self.notes:
+            table.add_row("note", note)
+        return [table]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One output of a file against the same output of the model.
+
+    `kind` is what the output was compared as, `None` where nothing declares it: as plain numbers.
+    `scale` is the largest magnitude of the reference (of single numbers: the largest deviation from
+    their mean), `rows` how many rows the cosines are taken over (of integers, NaN). `agreement` is
+    the share of equal integers, of logits the share of rows with the same largest entry, of single
+    logits the share with the same sign. `weak` says that the reference is nearly the same for all
+    samples, so that little is proven.
+    """
+
+    name: str
+    max_abs: float
+    cosine_mean: float
+    cosine_min: float
+    scale: float
+    rows: int
+    kind: str | None = None
+    agreement: float | None = None
+    weak: bool = False
+
+    def within(self, tolerance: Tolerance) -> bool:
+        """Say whether the output is as close as a recipe promises.
+
+        Args:
+            tolerance: The bounds.
+
+        Returns:
+            True if every bound holds; a NaN holds none.
+        """
+        agrees = self.agreement is None or self.agreement >= tolerance.agreement
+        if self.kind == "integers":
+            return agrees
+        return (
+            agrees
+            and self.max_abs <= tolerance.max_abs * max(1.0, self.scale)
+            and self.cosine_mean >= tolerance.cosine_mean
+            and self.cosine_min >= tolerance.cosine_min
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification(Document):
+    """Every output of a file against its model, on samples no calibration saw."""
+
+    outputs: tuple[Comparison, ...]
+    tolerance: Tolerance
+    num_samples: int
+    samples: str
+    judged_as: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within the tolerance."""
+        return all(output.within(self.tolerance) for output in self.outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every fact as JSON types."""
+        return {**super().to_dict(), "passed": self.passed}
+
+    def tables(self) -> list[Table]:
+        """Lay out one line for each output."""
+        verdict = "passed" if self.passed else "FAILED"
+        title = f"Verification {verdict}: {self.num_samples} samples ({self.samples})"
+        table = Table(title=title, title_justify="left", caption_justify="left")
+        if any(output.weak for output in self.outputs):
+            table.caption = (
+                "weak: the model gives nearly the same for all samples, so that little is proven; "
+                "give `samples` of your own"
+            )
+        for column in ("output", "compared as"):
+            table.add_column(column)
+        for column in ("max abs", "cosine mean", "cosine min", "agree"):
+            table.add_column(column, justify="right")
+        table.add_column("verdict")
+        for output in self.outputs:
+            table.add_row(*_comparison_row(output, self.tolerance))
+        bounds = self.tolerance
+        table.add_row(
+            f"bound for {self.judged_as}",
+            "",
+            f"{bounds.max_abs:g} x scale",
+            f"{bounds.cosine_mean:g}",
+            f"{bounds.cosine_min:g}",
+            f"{bounds.agreement:g}",
+        )
+        return [table]
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one call: median and interquartile range of repeated calls."""
+
+    median: float
+    spread: float
+    threads: int
+    repeats: int
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ms (IQR {self.spread:.2f}), {self.threads} threads"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report(Document):
+    """An exported file and everything that was measured on it.
+
+    `float_size` is what the model's weights take as float32, `ratio` the size of the file against
+    it, `float_bytes` the weights of the float32 file, with the constants of the graph.
+    """
+
+    path: str
+    format: str
+    recipe: Recipe
+    route: str
+    portable: bool
+    size: int
+    float_size: int
+    float_bytes: int
+    ratio: float
+    verification: Verification
+    inspection: Inspection
+    latency: Latency
+    samples: str
+    calibration: str | None
+    seed: int
+    seconds: Mapping[str, float]
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every fact as JSON types."""
+        return {**super().to_dict(), "verification": self.verification.to_dict()}
+
+    def tables(self) -> list[Table]:
+        """Lay out the origin of the file, its accuracy and its contents."""
+        table = facts_table(self.path)
+        route = f"{self.route}, standard operators only" if self.portable else self.route
+        table.add_row("format, recipe, route", f"{self.format}, {self.recipe.name}, {route}")
+        table.add_row("size", f"{self.size / 1e6:.2f} MB, {self.ratio:.3f} of the float32 weights")
+        table.add_row("latency", str(self.latency))
+        table.add_row("verified on", self.samples)
+        table.add_row("calibrated on", self.calibration or "nothing: this recipe needs none")
+        steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())
+        table.add_row("time", steps)
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        table.add_row("versions, seed", f"{versions}; seed {self.seed}")
+        for warning in self.warnings:
+            table.add_row("warning", warning)
+        return [table, *self.verification.tables(), *self.inspection.tables()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark(Document):
+    """Several files timed side by side: turns interleaved, a process for each runtime."""
+
+    latencies: Mapping[str, Latency]
+
+    def tables(self) -> list[Table]:
+        """Lay out one line for each file, with its time against the first file's."""
+        table = Table(title="Latency of one call", title_justify="left")
+        for column in ("file", "median ms", "IQR ms", "ratio", "threads", "repeats"):
+            table.add_column(column, justify="left" if column == "file" else "right")
+        first = next(iter(self.latencies.values()))
+        names = [Path(path).name for path in self.latencies]
+        shown = names if len(set(names)) == len(names) else list(self.latencies)
+        for name, latency in zip(shown, self.latencies.values(), strict=True):
+            times = (f"{latency.median:.2f}", f"{latency.spread:.2f}")
+            ratio = f"{latency.median / first.median:.3f}"
+            table.add_row(name, *times, ratio, str(latency.threads), str(latency.repeats))
+        return [table]
+
+
+def _comparison_row(output: Comparison, tolerance: Tolerance) -> tuple[str, ...]:
+    return (
+        output.name,
+        output.kind or "numbers (undeclared)",
+        f"{output.max_abs:.2e}",
+        "" if output.kind == "integers" else f"{output.cosine_mean:.6f}",
+        "" if output.kind == "integers" else f"{output.cosine_min:.6f}",
+        "" if output.agreement is None else f"{output.agreement:.3f}",
+        _verdict(output, tolerance),
+    )
+
+
+def _verdict(output: Comparison, tolerance: Tolerance) -> str:
+    if not output.within(tolerance):
+        return "too far"
+    return "ok, weak" if output.weak else "ok"
+
+
+def _signature(tensors: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(f"{t.name} {t.dtype} {list(t.shape)}" for t in tensors)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{number} {name}" for name, number in ordered) or "none"
+
+
+def _sizes(sizes: Mapping[str, int]) -> str:
+    ordered = sorted(sizes.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in ordered) or "none"

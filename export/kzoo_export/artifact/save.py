@@ -1,0 +1,68 @@
+"""Put finished files in their place: all of them, whole, or none."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from kzoo_export.artifact.report import Report
+from kzoo_export.errors import ExportError
+
+
+def check_target(path: Path) -> None:
+    """Check early that a file can be written where it is wanted.
+
+    Args:
+        path: The final name.
+
+    Raises:
+        ValueError: If its folder does not exist or cannot be written, or the name is a folder's.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise ValueError(f"`path` must be in an existing folder. Received: path={str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"`path` must be a file, not a folder. Received: path={str(path)!r}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"`path` must be in a writable folder. Received: path={str(path)!r}")
+
+
+def save(reports: Mapping[Path, Report]) -> None:
+    """Copy verified files to their final names, each with its report beside it.
+
+    Everything is first written in full under hidden names in the target folders; only then are
+    the names changed, which no other process sees half done.
+
+    Args:
+        reports: The report of each file that waits in the working folder.
+
+    Raises:
+        ExportError: If a file cannot be written, for want of space or of rights. Nothing is left.
+    """
+    with contextlib.ExitStack() as stack:
+        finished = []
+        for source, report in reports.items():
+            target = Path(report.path)
+            file = stack.enter_context(_partial(target))
+            as_json = stack.enter_context(_partial(Path(f"{target}.report.json")))
+            as_markdown = stack.enter_context(_partial(Path(f"{target}.report.md")))
+            try:
+                shutil.copyfile(source, file[0])
+                as_json[0].write_text(report.to_json(), encoding="utf-8")
+                as_markdown[0].write_text(report.to_markdown(), encoding="utf-8")
+            except OSError as error:
+                raise ExportError(f"{target} could not be written: {error.strerror}") from error
+            finished += [file, as_json, as_markdown]
+        for partial, final in finished:
+            partial.replace(final)
+
+
+@contextlib.contextmanager
+def _partial(final: Path) -> Iterator[tuple[Path, Path]]:
+    """Reserve a hidden name beside a final one, and leave nothing under it."""
+    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    try:
+        yield partial, final
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,25 @@
+"""The errors of an export. None of them leaves a file behind."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kzoo_export.artifact.report import Verification
+
+
+class ExportError(RuntimeError):
+    """An export that could not be completed. No file is left behind."""
+
+
+class RecipeError(ExportError):
+    """A recipe that changed nothing in the file."""
+
+
+class VerificationError(ExportError):
+    """A file that is further from its model than its recipe allows. It was not kept."""
+
+    def __init__(self, name: str, verification: "Verification") -> None:
+        self.verification = verification
+        super().__init__(
+            f"{name} is too far from its model for the recipe {verification.judged_as!r}; "
+            f"the file was not kept.\n{verification}"
+        )

@@ -1,0 +1,139 @@
+"""The parent's side of lowering: start the child, follow it, and explain its failures."""
+
+import collections
+import dataclasses
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from kzoo_export.errors import ExportError
+from kzoo_export.lowering import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
+from kzoo_export.lowering.routes import ROUTES
+from kzoo_export.spec import Spec
+
+Progress = Callable[[str, float], None]
+
+_STEPS = ("start", "load", "lower")
+_LAST_LINES = 12
+# Start-up chatter of the native libraries: never the reason of a failure.
+_CHATTER = re.compile(r"^(WARNING: All log messages|[IW]0000 |\d{4}-\d\d-\d\d .*: [IW] |To enable)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Lowered:
+    """A float32 file, and the seconds that each step of making it took."""
+
+    path: Path
+    seconds: Mapping[str, float]
+
+
+def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> Lowered:
+    """Lower a model in a child process under the backend of its route.
+
+    Args:
+        source_folder: The saved model.
+        spec: What to make.
+        folder: The job folder: an empty one, where the file appears.
+        progress: Called with each step that begins and the fraction that is done.
+
+    Returns:
+        The float32 file.
+
+    Raises:
+        ExportError: If the child failed, was killed, or did not make the file.
+    """
+    (folder / SPEC_FILE).write_text(json.dumps(spec.to_dict()))
+    started = {_STEPS[0]: time.perf_counter()}
+    last: collections.deque[str] = collections.deque(maxlen=200)
+    progress(_STEPS[0], 0.0)
+
+    def follow(lines: Iterable[str]) -> None:
+        for line in lines:
+            if not line.startswith(PROGRESS):
+                last.append(line.rstrip())
+                continue
+            step = line.removeprefix(PROGRESS).strip()
+            started[step] = time.perf_counter()
+            progress(step, min(1.0, len(started) / (len(_STEPS) + 1)))
+
+    status = _follow_process(_command(source_folder, folder), _environment(spec.route), follow)
+    if status != 0:
+        raise ExportError(_explain(status, spec.route, folder, last))
+    path = folder / file_name(spec.format)
+    if not path.is_file():
+        raise ExportError(f"Lowering by the route {spec.route!r} made no file")
+    return Lowered(path, _durations(started))
+
+
+def _command(source_folder: Path, folder: Path) -> list[str]:
+    # -P: the current folder must not shadow installed packages any more than it does here.
+    return [sys.executable, "-P", "-m", "kzoo_export.lowering", str(source_folder), str(folder)]
+
+
+def _follow_process(
+    command: list[str], environment: Mapping[str, str], follow: Callable[[Iterable[str]], None]
+) -> int:
+    """Run a command to its end; it never outlives this call."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            follow(process.stdout)
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode
+
+
+def _environment(route: str) -> dict[str, str]:
+    """This process' environment with the route's backend, on the CPU, and the same import path."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {
+        **os.environ,
+        "KERAS_BACKEND": ROUTES[route].backend,
+        "PYTHONPATH": path,
+        "PYTHONIOENCODING": "utf-8",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    }
+
+
+def _explain(status: int, route: str, folder: Path, last: Iterable[str]) -> str:
+    """Say why the child failed, with the last lines that help."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        reason = f"The process of the route {route!r} was killed by {name}"
+        if name == "SIGKILL":
+            reason += " (often for lack of memory)"
+    elif (folder / FAILURE_FILE).is_file():
+        failure = json.loads((folder / FAILURE_FILE).read_text())
+        reason = f"The route {route!r} failed: {failure['type']}: {failure['message']}"
+    else:
+        reason = f"The process of the route {route!r} ended with status {status}"
+    useful = [line for line in last if line.strip() and not _CHATTER.match(line)]
+    tail = "\n  ".join(useful[-_LAST_LINES:])
+    return f"{reason}\nIts last lines:\n  {tail}" if tail else reason
+
+
+def _durations(started: Mapping[str, float]) -> dict[str, float]:
+    """Turn the moments at which steps began into the seconds they took."""
+    names = list(started)
+    return {
+        name: round(started[following] - started[name], 3)
+        for name, following in itertools.pairwise(names)
+    }

@@ -1,0 +1,48 @@
+"""The routes: ways to lower a Keras model to a format."""
+
+import dataclasses
+
+from kzoo.arguments import require_packages
+from kzoo_export.spec import RUNTIMES
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """A way to lower a Keras model: the backend of the child process and what it needs."""
+
+    format: str
+    backend: str
+    packages: tuple[str, ...]
+    extra: str = "export"
+
+
+# The first route of a format is its default.
+ROUTES = {
+    "tensorflow": Route("tflite", "tensorflow", ("tensorflow",)),
+    "torch": Route("onnx", "torch", ("torch", "onnx", "onnxscript"), extra="torch,export"),
+    "tf2onnx": Route("onnx", "tensorflow", ("tensorflow", "tf2onnx", "onnx", "onnxscript")),
+}
+
+
+def choose_route(format: str, route: str | None = None) -> str:
+    """Pick the route of a format. There is no fallback: a missing package is an error.
+
+    Args:
+        format: `"tflite"` or `"onnx"`.
+        route: A route's name, or `None` for the format's default.
+
+    Returns:
+        The route's name, with everything it needs installed.
+
+    Raises:
+        ValueError: If the route is unknown or makes another format.
+    """
+    names = [name for name, value in ROUTES.items() if value.format == format]
+    chosen = names[0] if route is None else route
+    if chosen not in names:
+        raise ValueError(
+            f"`route` must be a route to {format}: {', '.join(names)}. Received: route={route!r}"
+        )
+    require_packages(ROUTES[chosen].packages, ROUTES[chosen].extra, f"the route {chosen!r}")
+    require_packages(RUNTIMES[format], "export", f"running .{format} files")
+    return chosen

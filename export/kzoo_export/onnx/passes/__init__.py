@@ -1,0 +1,1 @@
+"""Rewrites of ONNX graphs: fusions for a runtime, and smaller numbers."""

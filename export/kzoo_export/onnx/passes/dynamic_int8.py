@@ -1,0 +1,163 @@
+"""Dynamic 8-bit quantization of an ONNX graph, with standard operations only.
+
+A product x @ W becomes u8(x / s) @ i8(s W) in integers, where x gets its scale at run time and W
+has one for each column; s smooths the outliers of x. Outlying units of feed-forward layers stay in
+float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The weights of
+other products are stored in 8 bits and widened when they are used.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from kzoo_export.onnx.passes import outlier_units, smoothing
+from kzoo_export.onnx.passes.edit import Editor, weight_of, weights_in_use
+from kzoo_export.onnx.passes.matmuls import Product, is_row, products
+
+_LEVELS = 127
+# Operations whose weights are stored in 8 bits and widened at run time. Tables that are added are
+# not worth it: they are small, and a sum keeps every error.
+_WIDENED = ("Conv", "ConvTranspose", "Einsum", "MatMul", "Gemm", "GRU", "LSTM", "RNN")
+
+
+def quantize_weights(model: ir.Model, magnitudes: Mapping[str, np.ndarray]) -> None:
+    """Quantize every weight of a model in place.
+
+    Args:
+        model: The float32 model.
+        magnitudes: The largest magnitude of every channel, by the name of the value that enters a
+            product.
+    """
+    import onnx_ir.passes.common as passes
+
+    graph = model.graph
+    _separate_biases(graph)
+    weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
+    magnitudes = outlier_units.split(graph, magnitudes)
+    readers: dict[ir.Value, list[Product]] = {}
+    for product in products(graph):
+        if not product.stored.name.endswith(outlier_units.SUFFIX):
+            readers.setdefault(product.activation, []).append(product)
+    for activation, group in readers.items():
+        _multiply_integers(graph, group, magnitudes.get(activation.name))
+    for node in list(graph):
+        if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
+            _look_up_integers(graph, node)
+    passes.RemoveUnusedNodesPass()(model)
+    for value in weights:
+        if any(node.op_type in _WIDENED for node, _ in value.uses()):
+            _store_integers(graph, value, value.const_value.numpy())
+
+
+def _separate_biases(graph: ir.Graph) -> None:
+    """Take biases out of fused operations and sums: an integer product adds its bias at no cost."""
+    for node in list(graph):
+        edit = Editor(graph, node)
+        if (node.domain, node.op_type) == ("com.microsoft", "BiasGelu"):
+            total = edit.add("Add", *node.inputs)
+            total.shape, total.type = node.outputs[0].shape, node.outputs[0].type
+            edit.replace(node.outputs[0], edit.add("Gelu", total))
+        elif node.op_type == "Sum" and len(node.inputs) == 3 and is_row(node.inputs[1]):
+            first, bias, last = node.inputs
+            total = edit.add("Add", first, bias)
+            total.shape, total.type = first.shape, first.type
+            edit.replace(node.outputs[0], edit.add("Sum", total, last))
+
+
+def symmetric(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """Round to 8 bits with one scale for each index of an axis.
+
+    Args:
+        array: The weight.
+        axis: The axis that keeps its own scales.
+
+    Returns:
+        The int8 elements and the scales, which have the shape of the array with all other axes 1.
+    """
+    others = tuple(i for i in range(array.ndim) if i != axis % array.ndim)
+    scales = np.abs(array).max(axis=others, keepdims=True) / np.float32(_LEVELS)
+    scales = np.where(scales > 0, scales, np.float32(1.0)).astype(np.float32)
+    return np.clip(np.rint(array / scales), -_LEVELS, _LEVELS).astype(np.int8), scales
+
+
+def exact_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round a matrix to 8 bits with one scale for each column, so that no product saturates.
+
+    Processors without a dot-product instruction for 8 bits add the products of two neighbouring
+    rows in 16 bits, and clip what does not fit: silently, and only there. With |a| + |b| <= 128 for
+    the neighbours a and b of one sign, 255 a + 255 b always fits.
+
+    Args:
+        matrix: (K, N).
+
+    Returns:
+        The int8 elements (K, N) and the scales (1, N).
+    """
+    pairs = np.concatenate([matrix, np.zeros_like(matrix[: len(matrix) % 2])])
+    pairs = pairs.reshape(-1, 2, matrix.shape[1])
+    sums = np.maximum(pairs.clip(min=0).sum(1), -pairs.clip(max=0).sum(1)).max(0, keepdims=True)
+    # Rounding can add half a step to each of the two: 127 leaves room for it.
+    scales = np.maximum(sums, np.finfo(np.float32).tiny * _LEVELS) / np.float32(_LEVELS)
+    return np.rint(matrix / scales).astype(np.int8), scales.astype(np.float32)
+
+
+def _multiply_integers(
+    graph: ir.Graph, group: Sequence[Product], magnitudes: np.ndarray | None
+) -> None:
+    """Replace all products that read one activation, which is quantized once."""
+    matrices = [product.matrix for product in group]
+    factors = None if magnitudes is None else smoothing.smoothing(magnitudes, matrices)
+    activation = group[0].activation
+    edit = Editor(graph, group[0].node)
+    if factors is not None:
+        inverse = edit.constant(f"{activation.name}_smoothing", 1.0 / factors)
+        activation = edit.add("Mul", activation, inverse)
+        matrices = [matrix * factors[:, None] for matrix in matrices]
+    quantized = edit.add("DynamicQuantizeLinear", activation, outputs=3)
+    for product, matrix in zip(group, matrices, strict=True):
+        _multiply(Editor(graph, product.node), product, matrix, quantized)
+
+
+def _multiply(
+    edit: Editor, product: Product, matrix: np.ndarray, quantized: tuple[ir.Value, ...]
+) -> None:
+    """Replace one product of quantized (elements, scale, zero point) with a matrix."""
+    activation, scale, zero = quantized
+    elements, scales = exact_columns(matrix)
+    weight = edit.constant(f"{product.stored.name}_int8", elements)
+    columns = edit.constant(f"{product.stored.name}_scale", scales.reshape(-1))
+    total = edit.add("MatMulInteger", activation, weight, zero)
+    total = edit.add("Cast", total, to=ir.DataType.FLOAT)
+    result = edit.add("Mul", total, edit.add("Mul", scale, columns))
+    if product.bias is not None:
+        result = edit.add("Add", result, product.bias)
+    edit.replace(product.output, result)
+
+
+def _look_up_integers(graph: ir.Graph, node: ir.Node) -> None:
+    """Look up 8-bit rows and their scales instead of float rows."""
+    table, index = node.inputs
+    array = weight_of(table)
+    if array is None or array.ndim != 2:
+        return
+    edit = Editor(graph, node)
+    elements, scales = symmetric(array, axis=0)
+    rows = edit.add("Gather", edit.constant(f"{table.name}_int8_rows", elements), index, axis=0)
+    scale = edit.add("Gather", edit.constant(f"{table.name}_row_scales", scales), index, axis=0)
+    wide = edit.add("Cast", rows, to=ir.DataType.FLOAT)
+    edit.replace(node.outputs[0], edit.add("Mul", wide, scale))
+
+
+def _store_integers(graph: ir.Graph, value: ir.Value, array: np.ndarray) -> None:
+    """Store a weight in 8 bits, along the axis that loses least, and widen it before its uses."""
+    candidates = [(axis, *symmetric(array, axis)) for axis in range(array.ndim)]
+    errors = [np.square(array - elements * scales).sum() for _, elements, scales in candidates]
+    axis, elements, scales = candidates[int(np.argmin(errors))]
+    first = next(node for node in graph if value in node.inputs)
+    edit = Editor(graph, first)
+    stored = edit.constant(f"{value.name}_int8", elements)
+    scale = edit.constant(f"{value.name}_scale", scales.reshape(-1))
+    wide = edit.add("DequantizeLinear", stored, scale, axis=axis)
+    wide.shape, wide.type = value.shape, value.type
+    value.replace_all_uses_with(wide)

@@ -1,0 +1,130 @@
+"""Replace chains of operations by the single operations that ONNX and ONNX Runtime have for them.
+
+Every rule is exact up to the order of float32 sums. `rules` covers what Keras layers become on
+either route; `onnxscript` adds the fusions to ONNX Runtime's own operations.
+"""
+
+from typing import Any
+
+# Has LayerNormalization and Gelu, and runs in every recent release of ONNX Runtime.
+OPSET = 23
+
+
+def fuse(model: Any, portable: bool) -> Any:
+    """Fuse a traced graph.
+
+    Args:
+        model: An `onnx_ir.Model` as a route traced it. It is changed.
+        portable: Keep to the standard operations of ONNX. Otherwise attention, skip connections
+            and biased activations become operations of ONNX Runtime (domain `com.microsoft`).
+
+    Returns:
+        The fused model.
+    """
+    import onnx_ir.passes.common as passes
+    from onnxscript import optimizer
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort
+
+    from kzoo_export.onnx.passes import rules
+
+    model = _modernize(model)
+    optimizer.fold_constants(model, should_fold=_should_fold)
+    passes.ShapeInferencePass()(model)
+    rules.order_operands(model.graph)
+    for rule_set in rules.rule_sets():
+        rule_set.apply_to_model(model)
+        passes.ShapeInferencePass()(model)
+    optimizer.optimize(model)
+    if not portable:
+        _spell_softmax(model.graph)
+        model, _ = optimize_for_ort(model)
+        _split_skips(model.graph)
+        _unpack_projections(model.graph)
+    passes.RemoveUnusedNodesPass()(model)
+    passes.DeduplicateInitializersPass()(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    model.opset_imports.pop("ai.onnx.ml", None)
+    return model
+
+
+def _spell_softmax(graph: Any) -> None:
+    """Write out the default axis of Softmax: the attention fusions look for it."""
+    import onnx_ir as ir
+
+    for node in graph:
+        if node.op_type == "Softmax" and "axis" not in node.attributes:
+            node.attributes["axis"] = ir.AttrInt64("axis", -1)
+
+
+def _split_skips(graph: Any) -> None:
+    """Turn SkipLayerNormalization into a sum and a LayerNormalization.
+
+    The kernel of the fused operation takes six times as long as the two on a CPU (ONNX Runtime
+    1.32). A Sum it is, for the runtime would fuse an Add again.
+    """
+    from kzoo_export.onnx.passes.edit import Editor
+
+    for node in list(graph):
+        if node.op_type != "SkipLayerNormalization":
+            continue
+        edit = Editor(graph, node)
+        first, skip, scale, shift, *bias = node.inputs
+        total = edit.add("Sum", first, *bias, skip)
+        output, sums = node.outputs[0], node.outputs[3:]
+        total.shape, total.type = output.shape, output.type
+        for value in sums:
+            value.replace_all_uses_with(total, replace_graph_outputs=True)
+        epsilon = node.attributes["epsilon"].as_float()
+        edit.replace(
+            output, edit.add("LayerNormalization", total, scale, shift, axis=-1, epsilon=epsilon)
+        )
+
+
+def _unpack_projections(graph: Any) -> None:
+    """Take the projections of queries, keys and values out of Attention.
+
+    Inside it no recipe can store their weights in 8 bits.
+    """
+    from kzoo_export.onnx.passes.edit import Editor
+
+    for node in list(graph):
+        if (node.domain, node.op_type) != ("com.microsoft", "Attention"):
+            continue
+        hidden, kernel, bias, _, _, added = (*node.inputs, *[None] * 6)[:6]
+        edit, projected = Editor(graph, node), []
+        for matrix, row in zip(_thirds(edit, kernel), _thirds(edit, bias), strict=True):
+            product = edit.add("MatMul", hidden, matrix)
+            projected.append(edit.add("Add", product, row))
+            for value in (product, projected[-1]):
+                value.shape, value.type = node.outputs[0].shape, node.outputs[0].type
+        kept = [node.attributes[name] for name in ("num_heads", "scale") if name in node.attributes]
+        attended = edit.add(
+            *("MultiHeadAttention", *projected, None, None, added),
+            domain="com.microsoft",
+            **{attribute.name: attribute.value for attribute in kept},
+        )
+        edit.replace(node.outputs[0], attended)
+
+
+def _thirds(edit: Any, packed: Any) -> list[Any]:
+    """Return the three weights that were put side by side, as they were before or cut again."""
+    import numpy as np
+
+    if packed.const_value is None:
+        return list(packed.producer().inputs)
+    parts = np.split(packed.const_value.numpy(), 3, axis=-1)
+    return [edit.constant(f"{packed.name}_{index}", part) for index, part in enumerate(parts)]
+
+
+def _should_fold(node: Any) -> bool | None:
+    """Fold what makes a constant no larger, whatever its size; the rest by the usual limits."""
+    return True if node.op_type in ("Slice", "Reshape", "Squeeze", "Unsqueeze") else None
+
+
+def _modernize(model: Any) -> Any:
+    """Move a graph of an older operation set to the one that is written."""
+    from onnxscript import version_converter
+
+    if model.opset_imports[""] < OPSET:
+        version_converter.convert_version(model, OPSET)
+    return model

@@ -1,0 +1,136 @@
+"""The user's own classes: find them in a model, and hand them to the process that lowers it."""
+
+import dataclasses
+import importlib.machinery
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from kzoo.arguments import require_packages
+
+
+@dataclasses.dataclass(frozen=True)
+class CustomObjects:
+    """Modules to import, and the pickled classes of those that cannot be imported."""
+
+    modules: tuple[str, ...]
+    pickled: bytes | None
+
+
+def collect(model: keras.Model) -> CustomObjects:
+    """Find every registered class and function a saved model refers to.
+
+    Args:
+        model: The model.
+
+    Returns:
+        How a new process gets them.
+
+    Raises:
+        ValueError: If one is not registered, or the model holds a `Lambda` layer.
+    """
+    objects = {}
+    for config in _configs(_serialized(model)):
+        _refuse_lambda(config)
+        if _is_custom(config):
+            registered_name = _registered_name(config)
+            objects[registered_name] = _registered(registered_name, config)
+    modules = {name: value.__module__ for name, value in objects.items()}
+    by_value = {name for name, module in modules.items() if not _importable(module)}
+    pickled = _pickle([(name, objects[name]) for name in sorted(by_value)]) if by_value else None
+    return CustomObjects(
+        tuple(sorted({modules[name] for name in set(modules) - by_value})), pickled
+    )
+
+
+def _serialized(model: keras.Model) -> Any:
+    try:
+        return keras.saving.serialize_keras_object(model)
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"`model` must be one that Keras can save. Received: model={model.name!r}: {error}"
+        ) from error
+
+
+def _configs(value: Any) -> Iterator[dict[str, Any]]:
+    """Walk every serialized object in a configuration."""
+    if isinstance(value, dict):
+        if "class_name" in value:
+            yield value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _configs(item)
+
+
+def _refuse_lambda(config: dict[str, Any]) -> None:
+    lambdas = ("Lambda", "__lambda__", "lambda")
+    if config["class_name"] in lambdas:
+        inner = config.get("config")
+        name = inner.get("name") if isinstance(inner, dict) else None
+        raise ValueError(
+            "`model` must not hold Python code: a `Lambda` layer is refused. "
+            f"Received: {config['class_name']} layer {name!r}. Write it as a layer decorated with "
+            "@keras.saving.register_keras_serializable()"
+        )
+
+
+def _is_custom(config: dict[str, Any]) -> bool:
+    """Whether a configuration refers to something that is not part of Keras."""
+    module = config.get("module")
+    if config["class_name"] == "function":
+        return bool(config.get("registered_name")) and not _is_keras(module)
+    return "registered_name" in config and not _is_keras(module)
+
+
+def _is_keras(module: str | None) -> bool:
+    return module == "keras" or (module or "").startswith("keras.")
+
+
+def _registered_name(config: dict[str, Any]) -> str:
+    return str(config["registered_name"] or config["class_name"])
+
+
+def _registered(registered_name: str, config: dict[str, Any]) -> Any:
+    value = keras.saving.get_registered_object(registered_name)
+    if value is None:
+        is_function = config["class_name"] == "function"
+        name = config["config"] if is_function else config["class_name"]
+        raise ValueError(
+            f"`model` must be made of registered {'functions' if is_function else 'layers'}, so "
+            f"that it can be loaded again. Received: {name} of the module {config.get('module')}. "
+            "Decorate it with @keras.saving.register_keras_serializable()"
+        )
+    return value
+
+
+def _importable(module: str) -> bool:
+    """Whether a new process with the same import path finds the module."""
+    if module == "__main__":
+        return False
+    path: Any = None
+    parts = module.split(".")
+    for depth in range(len(parts)):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), path)
+        if spec is None:
+            return False
+        path = spec.submodule_search_locations
+    return True
+
+
+def _pickle(objects: list[tuple[str, Any]]) -> bytes:
+    """Pickle classes with their code: a notebook's, or those of a module found on no path."""
+    require_packages(("cloudpickle",), "export", "exporting classes of a notebook or script")
+    import cloudpickle
+
+    modules = {value.__module__ for _, value in objects} - {"__main__"}
+    loaded = [sys.modules[name] for name in sorted(modules) if name in sys.modules]
+    for module in loaded:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(objects))
+    finally:
+        for module in loaded:
+            cloudpickle.unregister_pickle_by_value(module)

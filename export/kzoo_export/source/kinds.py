@@ -1,0 +1,119 @@
+"""What kinds of inputs and outputs a model has: declared by the user, its class or its layers."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kzoo.arguments import close_matches
+from kzoo_export.source.names import named_inputs, symbolic_outputs
+from kzoo_export.spec import INPUT_KINDS, OUTPUT_KINDS
+
+# Layers that change neither what an output means nor which one is largest.
+_TRANSPARENT = ("Dropout", "Identity", "Cast")
+# What layers call a padding mask (B, T) that they are given.
+_MASK_ARGUMENTS = ("mask", "padding_mask", "attention_mask")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kinds:
+    """Kinds of inputs and outputs by name, where they are known."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def find_kinds(model: keras.Model, given: Mapping[str, str] | None = None) -> Kinds:
+    """Find the kinds of a model's inputs and outputs.
+
+    A layer or model declares its output by an attribute `output_kind`, or `output_kinds` by name.
+    A padding mask is known by the layers that take it as their mask.
+
+    Args:
+        model: A built model.
+        given: Kinds by name of an input or output; they come before all others.
+
+    Returns:
+        The kinds that are known.
+
+    Raises:
+        ValueError: If a name or kind of `given` does not exist.
+    """
+    inputs, outputs = named_inputs(model), symbolic_outputs(model)
+    given = given or {}
+    _check(given, inputs, outputs)
+    declared = getattr(model, "output_kinds", {})
+    found = {name: declared.get(name) or _kind_of(tensor) for name, tensor in outputs.items()}
+    masks = {name: "mask" for name, tensor in inputs.items() if _is_mask(model, tensor)}
+    return Kinds(
+        inputs={**masks, **{name: kind for name, kind in given.items() if name in inputs}},
+        outputs={
+            **{name: kind for name, kind in found.items() if kind},
+            **{name: kind for name, kind in given.items() if name in outputs},
+        },
+    )
+
+
+def _check(given: Mapping[str, str], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    for name, kind in given.items():
+        if name not in inputs and name not in outputs:
+            raise ValueError(
+                "`kinds` must have names of inputs or outputs of the model. "
+                f"Received: {name!r}. {close_matches(str(name), [*inputs, *outputs])}"
+            )
+        known = OUTPUT_KINDS if name in outputs else INPUT_KINDS
+        if kind not in known:
+            raise ValueError(
+                f"`kinds[{name!r}]` must be a known kind. Received: {kind!r}. "
+                f"{close_matches(str(kind), known)}"
+            )
+
+
+def _kind_of(tensor: Any) -> str | None:
+    """Follow an output back to the layer that says what it is."""
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None
+    operation, node_index, tensor_index = history
+    if type(operation).__name__ in _TRANSPARENT:
+        return _kind_of(operation._inbound_nodes[node_index].input_tensors[0])
+    declared = getattr(operation, "output_kind", None)
+    if declared is not None:
+        return str(declared)
+    if isinstance(operation, keras.Model):
+        return _kind_in_model(operation, tensor_index)
+    return None
+
+
+def _kind_in_model(model: keras.Model, index: int) -> str | None:
+    """Find the kind of one output of a model inside another one."""
+    inner = getattr(model, "outputs", None)
+    if not inner:
+        return None
+    names = symbolic_outputs(model)
+    declared = getattr(model, "output_kinds", {})
+    by_tensor = {id(tensor): name for name, tensor in names.items()}
+    tensor = inner[index]
+    return declared.get(by_tensor.get(id(tensor))) or _kind_of(tensor)
+
+
+def _is_mask(model: keras.Model, tensor: Any) -> bool:
+    """Tell whether some layer takes an input (B, T) as its padding mask."""
+    if len(tensor.shape) != 2:
+        return False
+    for operation in getattr(model, "operations", ()):
+        for node in operation._inbound_nodes:
+            given = {name: node.arguments.kwargs.get(name) for name in _MASK_ARGUMENTS}
+            if any(value is tensor for value in given.values()):
+                return True
+            if isinstance(operation, keras.Model) and _is_mask_inside(operation, node, tensor):
+                return True
+    return False
+
+
+def _is_mask_inside(model: keras.Model, node: Any, tensor: Any) -> bool:
+    """Tell whether a model inside another one takes an input as a padding mask."""
+    inner = getattr(model, "inputs", None) or ()
+    pairs = zip(inner, node.input_tensors, strict=False)
+    return any(outer is tensor and _is_mask(model, own) for own, outer in pairs)

@@ -1,0 +1,175 @@
+"""Names of a model's inputs and outputs, and the translation between names and structures."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+
+from kzoo_export.spec import Signature
+
+# Dtypes of the model that a file takes or gives as something every runtime has.
+_FILE_DTYPES = {
+    "bool": "int32",
+    "int8": "int32",
+    "int16": "int32",
+    "int64": "int32",
+    "uint16": "int32",
+    "uint32": "int32",
+    "uint64": "int32",
+    "float16": "float32",
+    "bfloat16": "float32",
+    "float64": "float32",
+}
+
+
+def file_dtype(dtype: str) -> str:
+    """Say which dtype a file uses for a tensor of the model.
+
+    Args:
+        dtype: The dtype of the model's tensor.
+
+    Returns:
+        The dtype of the file's input or output.
+    """
+    return _FILE_DTYPES.get(dtype, dtype)
+
+
+def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Name the symbolic inputs of a built model, in the order of its own input structure.
+
+    Args:
+        model: A functional or sequential model that has been built.
+
+    Returns:
+        The inputs by name: the keys of a dictionary of inputs, else the names of the `Input`s.
+
+    Raises:
+        ValueError: If the model has no symbolic inputs: it was never built, or it is a subclassed
+            model without a graph.
+    """
+    try:
+        tensors = list(model.inputs)
+    except (AttributeError, TypeError):
+        raise ValueError(
+            f"`model` must be built with known inputs before it is exported: a functional model, "
+            f"or a sequential one with an `Input`. Received: model={model.name!r}, a "
+            f"{type(model).__name__} that has no inputs yet"
+        ) from None
+    # An unnamed tensor gets a new name each time its model is loaded; its layer keeps its own.
+    names = [tensor._keras_history.operation.name for tensor in tensors]
+    return named_leaves(_structure(model, "input"), names)
+
+
+def named_leaves(structure: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Flatten a structure of tensors to tensors by name.
+
+    Args:
+        structure: One tensor, a list of tensors, or a dictionary of tensors.
+        names: Names of the leaves in the order of `keras.tree.flatten`, used where the structure
+            is not a dictionary.
+
+    Returns:
+        The leaves by name; a dictionary keeps its keys and their order.
+    """
+    leaves = keras.tree.flatten(structure)
+    if isinstance(structure, dict) and len(leaves) == len(structure):
+        return dict(structure)
+    return dict(zip(_unique(names), leaves, strict=True))
+
+
+def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
+    """Name what a model returned.
+
+    Args:
+        model: The model that was called.
+        outputs: What the call returned.
+
+    Returns:
+        The outputs by name.
+    """
+    structure = _structure(model, "output")
+    if isinstance(structure, dict) and set(structure) == set(outputs):
+        # Some backends sort the dictionary a call returns.
+        return {name: outputs[name] for name in structure}
+    sequential = isinstance(model, keras.Sequential)
+    names = [model.layers[-1].name] if sequential else model.output_names
+    return named_leaves(outputs, [name.replace("/", "_") for name in names])
+
+
+def symbolic_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Name the symbolic outputs of a built model.
+
+    Args:
+        model: A functional or sequential model that has been built.
+
+    Returns:
+        The outputs by name, as `named_outputs` names what a call returns.
+    """
+    return named_outputs(model, _structure(model, "output"))
+
+
+def pack_inputs(model: keras.Model, tensors: Mapping[str, Any]) -> Any:
+    """Arrange named tensors the way a model takes them.
+
+    Args:
+        model: The model to be called.
+        tensors: One tensor for each input name.
+
+    Returns:
+        The structure the model was built with.
+    """
+    structure = _structure(model, "input")
+    if isinstance(structure, dict):
+        return {name: tensors[name] for name in structure}
+    leaves = [tensors[name] for name in named_inputs(model)]
+    return keras.tree.pack_sequence_as(structure, leaves)
+
+
+def positional(model: keras.Model, signature: Signature) -> Callable[..., tuple[Any, ...]]:
+    """Turn a model into a function of its file's inputs, ready to be traced.
+
+    Args:
+        model: The model to trace.
+        signature: The signature of the file.
+
+    Returns:
+        A function from the tensors of its inputs to the tensors of its outputs, both in order; it
+        casts between the dtypes of the file and those of the model.
+    """
+    dtypes = {name: tensor.dtype for name, tensor in named_inputs(model).items()}
+
+    def call(*tensors: Any) -> tuple[Any, ...]:
+        named = {
+            entry.name: _cast(tensor, dtypes[entry.name])
+            for entry, tensor in zip(signature.inputs, tensors, strict=True)
+        }
+        outputs = named_outputs(model, model(pack_inputs(model, named), training=False))
+        return tuple(_cast(outputs[entry.name], entry.dtype) for entry in signature.outputs)
+
+    return call
+
+
+def _structure(model: keras.Model, side: str) -> Any:
+    """Return the structure of symbolic tensors on one side of a model."""
+    if isinstance(model, keras.Sequential):
+        return getattr(model, f"{side}s")[0]
+    return getattr(model, side)
+
+
+def _cast(tensor: Any, dtype: str) -> Any:
+    """Cast a tensor, adding nothing to the graph where it has that dtype."""
+    if keras.backend.standardize_dtype(tensor.dtype) == dtype:
+        return tensor
+    return keras.ops.cast(tensor, dtype)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """Number repeated names: `a a b` becomes `a a_1 b`, and `a a a_1` becomes `a a_2 a_1`."""
+    names = list(names)
+    unique: list[str] = []
+    for name in names:
+        taken = {*unique, *names} if name in unique else ()
+        free = (f"{name}_{number}" for number in itertools.count(1))
+        unique.append(next(n for n in free if n not in taken) if taken else name)
+    return unique

@@ -1,0 +1,169 @@
+"""Prepare a model for export: what is known of it before any file is made."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kzoo.arguments import check_positive_integers
+from kzoo.models.backbone import find_tokenizer
+from kzoo_export.samples import Reader
+from kzoo_export.source.custom_objects import CustomObjects, collect
+from kzoo_export.source.float32 import in_float32
+from kzoo_export.source.kinds import Kinds, find_kinds
+from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pack_inputs
+from kzoo_export.source.reference import reference_outputs
+from kzoo_export.source.vocabulary import vocabularies
+from kzoo_export.spec import Signature, TensorSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A model in float32 and what a file of it needs to know.
+
+    Attributes:
+        model: The float32 form of the model.
+        custom_objects: How another process gets the user's own classes.
+        vocabularies: How many ids an input may hold, by name, where known.
+        kinds: The kinds of its inputs and outputs, where known.
+        trained_in: The half-precision policy of a model that was trained in one, else `None`.
+    """
+
+    model: keras.Model
+    custom_objects: CustomObjects
+    vocabularies: Mapping[str, int]
+    kinds: Kinds
+    trained_in: str | None
+
+    @property
+    def backend(self) -> str:
+        """The backend that computes the reference."""
+        return str(keras.backend.backend())
+
+    @property
+    def float_size(self) -> int:
+        """Bytes of the weights as float32."""
+        return 4 * int(self.model.count_params())
+
+    def signature(self, length: int | None = None, batch_size: int = 1) -> Signature:
+        """Make the inputs and outputs of the model static.
+
+        Args:
+            length: Size of the open axes other than the batch.
+            batch_size: Size of the batch axis.
+
+        Returns:
+            Inputs and outputs in the model's own order.
+
+        Raises:
+            ValueError: If an axis stays open, or a size is not possible.
+        """
+        inputs = _input_specs(self.model, length, batch_size)
+        return self.declare(inputs, _output_specs(self.model, inputs))
+
+    def declare(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Signature:
+        """Make a signature of given inputs and outputs, with the kinds of this model.
+
+        Args:
+            inputs: Inputs with the names of the model's.
+            outputs: Outputs with the names of the model's.
+
+        Returns:
+            The signature.
+        """
+        return Signature(
+            inputs, outputs, input_kinds=self.kinds.inputs, output_kinds=self.kinds.outputs
+        )
+
+    def reader(self, inputs: tuple[TensorSpec, ...], seed: int = 0) -> Reader:
+        """Prepare to read samples.
+
+        Args:
+            inputs: What they must fit.
+            seed: Seed of random samples.
+
+        Returns:
+            The reader, which knows the model's vocabularies and tokenizer.
+        """
+        tokenizer = find_tokenizer(self.model)
+        return Reader(inputs, self.vocabularies, tokenizer, seed)
+
+    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute the reference, in this process and backend.
+
+        Args:
+            arrays: Samples by input name.
+
+        Returns:
+            Outputs by name, one row for each sample.
+        """
+        return reference_outputs(self.model, arrays)
+
+    def save(self, path: Path) -> None:
+        """Write the model to a `.keras` file.
+
+        Args:
+            path: File to write.
+        """
+        self.model.save(path)
+
+
+def prepare(model: keras.Model, kinds: Mapping[str, str] | None = None) -> Source:
+    """Look at a model once, for every file that is made of it.
+
+    Args:
+        model: A built model.
+        kinds: Kinds of inputs and outputs by name; the others are found.
+
+    Returns:
+        Its float32 form and what else is needed.
+
+    Raises:
+        ValueError: If the model cannot be saved or has no known inputs.
+    """
+    custom_objects = collect(model)
+    model, trained_in = in_float32(model)
+    found = find_kinds(model, kinds)
+    return Source(model, custom_objects, vocabularies(model), found, trained_in)
+
+
+def _input_specs(model: keras.Model, length: int | None, batch_size: int) -> tuple[TensorSpec, ...]:
+    check_positive_integers(batch_size=batch_size, **({} if length is None else {"length": length}))
+    specs = []
+    for name, tensor in named_inputs(model).items():
+        first, *rest = tensor.shape
+        if first not in (None, batch_size):
+            raise ValueError(
+                f"`batch_size` must be {first}, which the model fixes. "
+                f"Received: batch_size={batch_size}"
+            )
+        if None in rest and length is None:
+            raise ValueError(
+                f"`length` must be given: the input {name!r} has the open shape {tensor.shape}. "
+                "Received: length=None"
+            )
+        shape = (batch_size, *(length if size is None else size for size in rest))
+        specs.append(
+            TensorSpec(name, tuple(int(size or 0) for size in shape), file_dtype(tensor.dtype))
+        )
+    return tuple(specs)
+
+
+def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """Compute the shapes of the outputs for static inputs, without running anything."""
+    dtypes = {name: tensor.dtype for name, tensor in named_inputs(model).items()}
+    tensors = {
+        entry.name: keras.KerasTensor(entry.shape, dtypes[entry.name], name=entry.name)
+        for entry in inputs
+    }
+    outputs = named_outputs(model, model.compute_output_spec(pack_inputs(model, tensors)))
+    return tuple(
+        TensorSpec(
+            name,
+            tuple(int(size) for size in tensor.shape),
+            file_dtype(keras.backend.standardize_dtype(tensor.dtype)),
+        )
+        for name, tensor in outputs.items()
+    )

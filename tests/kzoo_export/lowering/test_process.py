@@ -1,0 +1,124 @@
+"""The child process: what it cannot survive is told, and what it may not outlive ends it."""
+
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from kzoo_export import ExportError, export
+from kzoo_export.lowering import process
+from kzoo_export.source.custom_objects import collect
+from kzoo_export.spec import Signature, Spec, TensorSpec
+from tests.kzoo_export import models
+from tests.kzoo_export.checks import check_nothing_left
+
+pytestmark = pytest.mark.once
+
+SIGNATURE = Signature((TensorSpec("x", (1, 2), "float32"),), ())
+SPEC = Spec("tflite", "tensorflow", (SIGNATURE,), portable=True)
+
+
+def run_in_place_of_the_child(
+    code: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[str, float]]:
+    monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
+    steps: list[tuple[str, float]] = []
+    process.lower(folder, SPEC, folder, lambda *step: steps.append(step))
+    return steps
+
+
+def test_spec_survives_json() -> None:
+    import json
+
+    assert Spec.from_dict(json.loads(json.dumps(SPEC.to_dict()))) == SPEC
+
+
+def test_killed_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import os, signal; print('half way', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(
+        ExportError, match=r"killed by SIGKILL \(often for lack of memory\)"
+    ) as told:
+        run_in_place_of_the_child(code, tmp_path, monkeypatch)
+    assert "half way" in str(told.value)
+
+
+def test_last_useful_lines_of_a_failing_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "print('WARNING: All log messages before absl'); print('I0000 00:00 chatter')\n"
+        "[print(f'line {i}') for i in range(40)]; raise SystemExit(3)"
+    )
+    with pytest.raises(ExportError, match="ended with status 3") as told:
+        run_in_place_of_the_child(code, tmp_path, monkeypatch)
+    assert "line 39" in str(told.value)
+    assert "line 2\n" not in str(told.value)
+    assert "chatter" not in str(told.value)
+
+
+def test_child_that_makes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExportError, match="made no file"):
+        run_in_place_of_the_child("", tmp_path, monkeypatch)
+
+
+def test_interrupted_parent_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    def interrupt(step: str, fraction: float) -> None:
+        if step == "load":
+            raise KeyboardInterrupt
+
+    code = "import time; print('kzoo-progress load', flush=True); time.sleep(600)"
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
+    with pytest.raises(KeyboardInterrupt):
+        process.lower(tmp_path, SPEC, tmp_path, interrupt)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class that the child cannot import: its own words reach the user."""
+    target = tmp_path / "target"
+    target.mkdir()
+    model = models.user_layers(tmp_path)
+    others = [entry for entry in sys.path if not Path(entry, "user_layers.py").exists()]
+    monkeypatch.setattr(sys, "path", others)
+    monkeypatch.setattr("kzoo_export.source.custom_objects._importable", lambda module: True)
+    with pytest.raises(ExportError, match="No module named 'user_layers'"):
+        export(model, target / "a.tflite")
+    check_nothing_left(target)
+
+
+def model_of_a_cell(module: str) -> keras.Model:
+    source = models.USER_MODULE.replace("user_layers", f"user_{module}")
+    scope: dict[str, Any] = {"__name__": module}
+    exec(compile(source, "<cell>", "exec"), scope)  # noqa: S102 (this is how a notebook runs)
+    inputs = keras.Input((32,), name="features")
+    return keras.Model(inputs, scope["Gated"](64)(inputs))
+
+
+def test_classes_of_a_script_travel_with_their_code(tmp_path: Path) -> None:
+    report = export(model_of_a_cell("__main__"), tmp_path / "a.tflite")
+    assert report.verification.passed
+
+
+def test_modules_are_imported_where_a_new_process_finds_them(tmp_path: Path) -> None:
+    found = collect(models.user_layers(tmp_path))
+    assert (found.modules, found.pickled) == (("user_layers",), None)
+    found = collect(model_of_a_cell("a_module_of_no_file"))
+    assert found.modules == ()
+    assert found.pickled is not None
+    ((name, value),) = pickle.loads(found.pickled)  # noqa: S301 (made in the line above)
+    assert (name, value.__name__) == ("user_a_module_of_no_file>Gated", "Gated")

@@ -1,0 +1,173 @@
+"""8-bit weights: exact where they promise it, and outlying channels kept apart."""
+
+from pathlib import Path
+
+import hypothesis
+import hypothesis.extra.numpy
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from kzoo_export.onnx.passes import outlier_units, smoothing
+from kzoo_export.onnx.passes.dynamic_int8 import exact_columns, quantize_weights, symmetric
+from kzoo_export.recipe import RECIPES
+from tests.kzoo_export.onnx.graphs import normal, ops, parse, run, save
+
+pytestmark = pytest.mark.once
+
+K, N = 64, 48
+PRODUCT = f"g (float[1,10,{K}] x) => (float[1,10,{N}] y) {{ h = MatMul (x, w) y = Add (h, b) }}"
+
+matrices = hypothesis.extra.numpy.arrays(
+    np.float32,
+    hypothesis.extra.numpy.array_shapes(min_dims=2, max_dims=2, max_side=9),
+    elements=hypothesis.strategies.floats(-1e3, 1e3, width=32),
+)
+
+
+@hypothesis.given(matrices)
+def test_neighbouring_products_fit_16_bits(matrix: np.ndarray) -> None:
+    elements, scales = exact_columns(matrix)
+    assert elements.shape == matrix.shape
+    wide = np.concatenate([elements, np.zeros_like(elements[: len(elements) % 2])]).astype(int)
+    pairs = wide.reshape(-1, 2, matrix.shape[1])
+    assert 255 * pairs.clip(min=0).sum(1).max() <= 2**15 - 1
+    assert 255 * pairs.clip(max=0).sum(1).min() >= -(2**15)
+    # Half a step, and the rounding of the division.
+    assert (np.abs(elements * scales - matrix) <= 0.5001 * scales).all()
+
+
+@hypothesis.given(matrices, hypothesis.strategies.sampled_from([0, 1]))
+def test_symmetric_rounds_to_the_nearest(matrix: np.ndarray, axis: int) -> None:
+    elements, scales = symmetric(matrix, axis)
+    assert scales.shape == tuple(n if i == axis else 1 for i, n in enumerate(matrix.shape))
+    assert (np.abs(elements * scales - matrix) <= 0.5001 * scales).all()
+
+
+def error_of(model: ir.Model, folder: Path, x: np.ndarray, expected: np.ndarray) -> float:
+    difference = run(model, folder, x=x) - expected
+    return float(np.sqrt(np.square(difference).mean() / np.square(expected).mean()))
+
+
+def test_outliers_are_smoothed(tmp_path: Path) -> None:
+    x, w, b = normal(1, 10, K), normal(K, N, seed=1), normal(N, seed=2)
+    x[..., [5, 40]] *= 50.0
+    # As in trained models, where channels that are large have small weights.
+    w[[5, 40]] /= 50.0
+    magnitudes = smoothing.largest(parse(PRODUCT, w=w, b=b), {"x": x})
+    np.testing.assert_array_equal(magnitudes["x"], np.abs(x).max((0, 1)))
+    assert list(smoothing.outlying(magnitudes["x"])) == [5, 40]
+    smooth, rough = parse(PRODUCT, w=w, b=b), parse(PRODUCT, w=w, b=b)
+    quantize_weights(smooth, magnitudes)
+    quantize_weights(rough, {})
+    # 8 bits leave about half a percent of noise in a product; a range 50 times as wide, far more.
+    assert error_of(smooth, tmp_path, x, x @ w + b) < 0.02
+    assert error_of(rough, tmp_path, x, x @ w + b) > 0.1
+    assert ops(smooth).count("MatMulInteger") == ops(rough).count("MatMulInteger") == 1
+
+
+def test_even_channels_are_not_smoothed() -> None:
+    magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
+    assert not len(smoothing.outlying(magnitudes))
+    assert smoothing.smoothing(magnitudes, [normal(K, N)]) is None
+
+
+def test_silent_channels_are_no_danger() -> None:
+    """What was zero on all samples may be large on others: it must not be enlarged much."""
+    magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
+    magnitudes[:3], magnitudes[7] = 0.0, 100.0
+    factors = smoothing.smoothing(magnitudes, [normal(K, N)])
+    assert factors is not None
+    assert np.isfinite(factors).all()
+    assert factors.min() >= 0.5
+    assert factors.argmax() == 7
+
+
+@pytest.mark.parametrize("activation", ["Gelu", "Relu", "Tanh"])
+@pytest.mark.parametrize("into", ["t = Add (s, c) y = Neg (t)", "t = Add (s, c) y = Sum (t, x)"])
+def test_outlying_units_become_a_layer_of_their_own(
+    activation: str, into: str, tmp_path: Path
+) -> None:
+    text = f"""<ir_version: 9, opset_import: ["" : 20]>
+    g (float[1,10,{K}] x) => (float[1,10,{K}] y) {{
+        h = MatMul (x, w) i = Add (h, b) a = {activation} (i) s = MatMul (a, v) {into}
+    }}"""
+    x, constants = normal(1, 10, K), {"w": normal(K, N, seed=1), "v": normal(N, K, seed=2)}
+    constants |= {"b": normal(N, seed=3), "c": normal(K, seed=4)}
+    constants["w"][:, [3, 9]] *= 50.0
+    # As in trained models, where units that are large have small weights.
+    constants["v"][[3, 9]] /= 50.0
+    original = parse(text, **constants)
+    expected = run(original, tmp_path, x=x)
+    magnitudes = smoothing.largest(original, {"x": x})
+    split = original.clone()
+    left = outlier_units.split(split.graph, magnitudes)
+    # Tanh bounds its units: none is an outlier.
+    assert ops(split).count("MatMul") == (2 if activation == "Tanh" else 4)
+    assert list(np.flatnonzero(left["a"] == 0.0)) == ([] if activation == "Tanh" else [3, 9])
+    # Not quantized yet: only the order of sums is another one.
+    np.testing.assert_allclose(run(split, tmp_path, x=x), expected, rtol=1e-4, atol=1e-3)
+    quantize_weights(original, magnitudes)
+    assert error_of(original, tmp_path, x, expected) < 0.03
+    assert ops(original).count("MatMulInteger") == 2
+
+
+def test_tables_keep_a_scale_for_each_row(tmp_path: Path) -> None:
+    text = "g (int32[1,7] x) => (float[1,7,32] y) { y = Gather <axis: int = 0> (table, x) }"
+    table = normal(50, 32) * np.logspace(-3, 3, 50, dtype=np.float32)[:, None]
+    model = parse(text, table=table)
+    quantize_weights(model, {})
+    x = np.arange(0, 49, 7, dtype=np.int32)[None]
+    # Half a step of 1/127 of the largest number of the row, whatever the size of other rows.
+    bound = 0.51 / 127 * np.abs(table[x]).max(-1, keepdims=True)
+    assert (np.abs(run(model, tmp_path, x=x) - table[x]) <= bound).all()
+
+
+def test_convolutions_store_8_bits(tmp_path: Path) -> None:
+    text = "g (float[1,3,9,9] x) => (float[1,64,7,7] y) { y = Conv (x, w) }"
+    x, w = normal(1, 3, 9, 9), normal(64, 3, 3, 3, seed=1)
+    expected = run(parse(text, w=w), tmp_path, x=x)
+    model = parse(text, w=w)
+    quantize_weights(model, {})
+    assert ops(model) == ["Conv", "DequantizeLinear"]
+    assert 0 < error_of(model, tmp_path, x, expected) < 0.01
+
+
+def test_small_matrices_stay() -> None:
+    text = "g (float[1,4] x) => (float[1,4] y) { y = MatMul (x, w) }"
+    model = parse(text, w=normal(4, 4))
+    quantize_weights(model, {})
+    assert ops(model) == ["MatMul"]
+
+
+def test_tied_tables_are_multiplied_as_their_transpose(tmp_path: Path) -> None:
+    text = """g (float[1,2,32] x) => (float[1,2,50] y) {
+        turned = Transpose <perm: ints = [1, 0]> (table) y = MatMul (x, turned)
+    }"""
+    table, x = normal(50, 32), normal(1, 2, 32, seed=1)
+    model = parse(text, table=table)
+    quantize_weights(model, {})
+    assert "MatMulInteger" in ops(model)
+    assert error_of(model, tmp_path, x, x @ table.T) < 0.02
+
+
+def test_random_samples_fit_the_inputs() -> None:
+    text = """g (int32[2,7] ids, float[2,7,32] x) => (float[2,7,32] y) {
+        rows = Gather <axis: int = 0> (table, ids) y = Add (rows, x)
+    }"""
+    samples = smoothing.random_samples(parse(text, table=normal(50, 32)))
+    assert samples["ids"].dtype == np.int32
+    assert 0 <= samples["ids"].min() <= samples["ids"].max() < 50
+    assert samples["x"].shape == (len(samples["ids"]), 7, 32)
+
+
+def test_unknown_weights_are_refused(tmp_path: Path) -> None:
+    import dataclasses
+
+    from kzoo_export.onnx.quantize import quantize
+
+    lowered = save(parse(PRODUCT, w=normal(K, N), b=normal(N)), tmp_path)
+    recipe = dataclasses.replace(RECIPES["float16"], name="int2", weights="int2")
+    with pytest.raises(ValueError, match="`recipe` must have weights and activations that ONNX"):
+        quantize(lowered, tmp_path / "target.onnx", recipe)
+    assert not (tmp_path / "target.onnx").exists()
