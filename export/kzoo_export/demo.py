@@ -138,6 +138,12 @@ def summary(reports: tuple[Report, ...]) -> Table:
     """
     title = "Exported files, each verified in its own runtime"
     table = _plain_table(title)
+    table.caption_justify = "left"
+    table.caption = (
+        "MB: size of the file; ratio: that size against the float32 weights of the model; "
+        "cosine, min: mean and least cosine to the model's outputs, of the worst output; "
+        "ms, IQR: median and interquartile range of the milliseconds of one call"
+    )
     for column in ("format", "recipe", "route"):
         table.add_column(column, no_wrap=True)
     for column in ("MB", "ratio", "cosine", "min", "ms", "IQR"):

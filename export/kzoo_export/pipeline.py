@@ -200,7 +200,7 @@ def _plan(path: str | Path, recipe: str | Recipe, route: str | None) -> Target:
 def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:
     """Run the model on the samples that verify, and time it."""
     start = time.perf_counter()
-    outputs = source.run(samples.arrays)
+    outputs = source.run(samples)
     seconds = time.perf_counter() - start
     fields = (source.backend, source.float_size, source.trained_in)
     return Reference(samples, outputs, *fields), seconds

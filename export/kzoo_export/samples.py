@@ -17,10 +17,14 @@ _NUM_SYNTHETIC = 16
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Arrays by input name, equally many rows each, and a description of where they come from."""
+    """Arrays by input name, equally many rows each, and a description of where they come from.
+
+    `given` tells those of the user from those that were made for want of any.
+    """
 
     arrays: Mapping[str, np.ndarray]
     source: str
+    given: bool = True
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -35,7 +39,8 @@ class Samples:
         Returns:
             The selected rows.
         """
-        return Samples({name: array[indices] for name, array in self.arrays.items()}, source)
+        arrays = {name: array[indices] for name, array in self.arrays.items()}
+        return Samples(arrays, source, self.given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +101,11 @@ class Reader:
             picked = np.linspace(0, len(texts) - 1, count * _NUM_TEXTS).astype(int)
             unique = [texts[i] for i in dict.fromkeys(picked.tolist())]
             arrays = self._check(self._tokenize(unique, "samples"), "samples")
-            return Samples(arrays, f"{len(unique)} packaged sentences")
+            return Samples(arrays, f"{len(unique)} packaged sentences", given=False)
         random = np.random.default_rng(self.seed)
         num_rows = count * _NUM_SYNTHETIC
         arrays = {entry.name: self._random(entry, num_rows, random) for entry in self.inputs}
-        return Samples(arrays, f"{num_rows} random samples, seed {self.seed}")
+        return Samples(arrays, f"{num_rows} random samples, seed {self.seed}", given=False)
 
     def _read_batch(self, batch: Any, argument: str) -> dict[str, np.ndarray]:
         """Turn one batch into arrays by input name, its labels left out."""

@@ -52,7 +52,7 @@ def verify(
     return compare(
         runner,
         chosen,
-        source.run(chosen.arrays),
+        source.run(chosen),
         recipe,
         source.declare(runner.inputs, runner.outputs),
         judged_as,

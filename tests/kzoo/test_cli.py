@@ -1,14 +1,23 @@
 """The command line, as a user runs it."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+import kzoo_export
 from kzoo import cli
+from kzoo.cli import backend
+from kzoo.models import PRESETS
+from kzoo_export import Benchmark
+from kzoo_export.artifact.report import Latency
 
 pytestmark = pytest.mark.once
 
@@ -21,6 +30,14 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def render(table: Any) -> str:
+    """What a terminal of 80 columns shows."""
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +65,50 @@ def test_list_names_every_preset() -> None:
     presets = json.loads(run("list", "--json").stdout)
     assert {"bert_tiny", "bert_large", "minilm_l6_v2"} <= presets.keys()
     assert presets["bert_tiny"]["num_parameters"] == 4_385_920
-    table = CliRunner().invoke(cli.app, ["list"], env={"COLUMNS": "160"})
-    assert "4,385,920" in table.output
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_list_folds_no_name(columns) -> None:
+    table = CliRunner().invoke(cli.app, ["list"], env={"COLUMNS": columns}).output
+    assert set(PRESETS) <= {line.split(" ")[0] for line in table.splitlines()}
+
+
+def test_list_fits_80_columns() -> None:
+    table = CliRunner().invoke(cli.app, ["list"], env={"COLUMNS": "80"}).output
+    assert max(map(len, table.splitlines())) <= 80
+    assert "license" in table
+    assert "4,385,920" in table
+    assert "…" not in table
+
+
+def test_list_imports_neither_a_backend_nor_the_exporter() -> None:
+    script = "from kzoo import cli; import sys; cli.app(['list'], standalone_mode=False); "
+    script += "sys.exit(' '.join({'torch', 'jax', 'tensorflow', 'kzoo_export'} & {*sys.modules}))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stderr.strip() == ""
 
 
 def test_info_describes_a_preset_without_a_backend() -> None:
     facts = json.loads(run("info", "bert_base", "--json").stdout)
     assert facts["num_parameters"] == 109_482_240
     assert facts["config"]["num_layers"] == 12
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_info_fits_80_columns_uncut(name) -> None:
+    table = CliRunner().invoke(cli.app, ["info", name], env={"COLUMNS": "80"}).output
+    assert max(map(len, table.splitlines())) <= 80
+    assert PRESETS[name].hub in table
+    assert "…" not in table
+
+
+def test_info_prints_brackets_as_they_are(model) -> None:
+    path = model.with_name("[red]tiny.keras")
+    path.write_bytes(model.read_bytes())
+    table = CliRunner().invoke(cli.app, ["info", str(path)], env={"COLUMNS": "200"}).output
+    assert "[red]tiny.keras" in table
+    assert "[None, None]" in table
 
 
 def test_info_looks_inside_a_file(exported) -> None:
@@ -73,7 +126,7 @@ def test_info_looks_inside_a_file(exported) -> None:
 def test_export_reports_what_it_wrote(exported) -> None:
     path, report = exported
     assert path.stat().st_size == report["size"]
-    assert report["recipe"] == "dynamic_int8"
+    assert report["recipe"]["name"] == "dynamic_int8"
     assert report["verification"]["passed"]
     assert report["verification"]["num_samples"] == len(SENTENCES)
     assert path.with_name("tiny.tflite.report.json").is_file()
@@ -97,17 +150,68 @@ def test_bench_times_files_side_by_side(exported) -> None:
     assert latency["repeats"] >= 5
 
 
+def test_bench_keeps_names_whole_and_explains_the_ratio_in_80_columns() -> None:
+    names = [f"minilm_l6_v2_dynamic_int8.{suffix}" for suffix in ("tflite", "onnx")]
+    latency = Latency(median=123.456, spread=12.345, threads=16, repeats=1000)
+    text = render(Benchmark(dict.fromkeys(names, latency)))
+    assert all(name in text for name in names)
+    assert "ratio: median latency against the first file" in text
+    assert "…" not in text
+
+
+def test_demo_explains_the_columns_of_its_summary() -> None:
+    from kzoo_export.demo import summary
+
+    table = summary(())
+    for name in ("MB:", "ratio:", "cosine, min:", "ms, IQR:"):
+        assert name in str(table.caption)
+    assert "…" not in render(table)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [("export", ["model.keras", "x.onnx"]), ("verify", ["x.onnx", "model.keras"])],
+    ids=["export", "verify"],
+)
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ([], None),
+        (
+            ["--kind", "scores=class_logits", "--kind", "valid=mask"],
+            {"scores": "class_logits", "valid": "mask"},
+        ),
+    ],
+    ids=["none", "two"],
+)
+def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kinds) -> None:
+    received = {}
+
+    def called(*args: Any, **given: Any) -> SimpleNamespace:
+        received.update(given)
+        return SimpleNamespace(passed=True, to_dict=dict)
+
+    monkeypatch.setattr(kzoo_export, command, called)
+    monkeypatch.setattr(f"kzoo.cli.{command}.load_task", lambda source, task: None)
+    result = CliRunner().invoke(cli.app, [command, *arguments, *options, "--json"])
+    assert result.exit_code == 0, result.output
+    assert received["kinds"] == kinds
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("info", "minilm_l6_v3"), "minilm_l6_v2"),
         (("export", "bert_tinny", "x.tflite"), "bert_tiny"),
+        (("export", "bert_tiny", "x.tflite", "--kind", "pooled"), "NAME=KIND"),
+        (("verify", "x.tflite", "bert_tiny", "--kind", "=mask"), "Received: '=mask'"),
     ],
-    ids=["info", "export"],
+    ids=["info", "export", "export --kind", "verify --kind"],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
     done = run(*arguments, code=1)
-    assert message in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+    assert message in line
     assert "Traceback" not in done.stderr
     machine = run(*arguments, "--json", code=1)
     assert message in json.loads(machine.stdout)["message"]
@@ -120,12 +224,21 @@ def test_every_command_has_help_with_an_example(command) -> None:
     assert f"kzoo {command}" in result.output.split("Example")[1]
 
 
+def test_export_help_lists_every_recipe_and_route() -> None:
+    from kzoo_export import RECIPES
+    from kzoo_export.lowering.routes import ROUTES
+
+    result = CliRunner().invoke(cli.app, ["export", "--help"], env={"COLUMNS": "160"})
+    for name in (*RECIPES, *ROUTES):
+        assert name in result.output.split("Options")[1]
+
+
 def test_a_backend_that_is_absent_is_replaced_by_one_that_is_installed(
     monkeypatch, tmp_path
 ) -> None:
     monkeypatch.delenv("KERAS_BACKEND")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
-    monkeypatch.setattr(cli, "find_spec", lambda name: name == "jax" or None)
-    cli._choose_backend()
+    monkeypatch.setattr(backend, "find_spec", lambda name: name == "jax" or None)
+    backend.choose_backend()
     assert os.environ["KERAS_BACKEND"] == "jax"

@@ -36,7 +36,7 @@ def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarr
     unseen = Samples(samples, "unseen")
     source = prepare(model)
     signature = source.declare(runner.inputs, runner.outputs)
-    again = compare(runner, unseen, source.run(samples), recipe, signature)
+    again = compare(runner, unseen, source.run(unseen), recipe, signature)
     assert again.passed, str(again)
     assert report.verification.passed
 

@@ -103,11 +103,12 @@ def test_reference_is_the_model_itself(exported: Exported) -> None:
     """The contract is judged by `Source.run`: it must be what the user sees."""
     model, inputs = exported.model, exported.reports["float32"].inspection.inputs
     source = prepare(model)
-    samples = dict(source.reader(inputs, seed=5).default().arrays)
+    made = source.reader(inputs, seed=5).default()
+    samples = dict(made.arrays)
     by_order = list(samples.values())
     by_place = by_order if len(by_order) > 1 else by_order[0]
     called = model(samples if exported.name in NAMED else by_place, training=False)
-    outputs = source.run(samples)
+    outputs = source.run(made)
     expected = called
     if not isinstance(called, dict):
         expected = dict(zip(outputs, keras.tree.flatten(called), strict=True))

@@ -128,7 +128,11 @@ def check_signature(inspection: Inspection, spec: Spec) -> None:
             f"{inspection.outputs} instead of {wanted.inputs} -> {wanted.outputs}"
         )
     if not inspection.static:
-        raise ExportError("The file has dynamic shapes, which accelerators refuse")
+        raise ExportError(
+            "The file has dynamic shapes, which accelerators refuse. In TFLite they come from "
+            "recurrent layers of many steps with `return_sequences=True`: give them `unroll=True`, "
+            "or export to .onnx"
+        )
     if inspection.custom_ops and (spec.portable or spec.format == "tflite"):
         raise ExportError(f"The file needs custom operations: {', '.join(inspection.custom_ops)}")
 

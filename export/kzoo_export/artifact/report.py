@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from kzoo_export.artifact.document import Document, facts_table
@@ -205,9 +206,18 @@ class Benchmark(Document):
 
     def tables(self) -> list[Table]:
         """Lay out one line for each file, with its time against the first file's."""
-        table = Table(title="Latency of one call", title_justify="left")
-        for column in ("file", "median ms", "IQR ms", "ratio", "threads", "repeats"):
-            table.add_column(column, justify="left" if column == "file" else "right")
+        table = Table(
+            title="Latency of one call",
+            title_justify="left",
+            caption="ratio: median latency against the first file",
+            caption_justify="left",
+            box=box.SIMPLE,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        table.add_column("file", overflow="fold")
+        for column in ("median ms", "IQR ms", "ratio", "threads", "repeats"):
+            table.add_column(column, justify="right", no_wrap=True)
         first = next(iter(self.latencies.values()))
         names = [Path(path).name for path in self.latencies]
         shown = names if len(set(names)) == len(names) else list(self.latencies)

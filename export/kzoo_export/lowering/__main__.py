@@ -24,7 +24,10 @@ def main(source_folder: Path, folder: Path) -> int:
         _run(source_folder, folder)
     except Exception as error:
         traceback.print_exc()
-        failure = {"type": type(error).__name__, "message": str(error)}
+        # PyTorch's exporter wraps what happened in advice to its own developers.
+        reason = error.__cause__ if type(error).__name__ == "TorchExportError" else None
+        reason = reason or error
+        failure = {"type": type(reason).__name__, "message": str(reason)}
         (folder / FAILURE_FILE).write_text(json.dumps(failure))
         return 1
     return 0
@@ -35,12 +38,13 @@ def _run(source_folder: Path, folder: Path) -> None:
     spec = Spec.from_dict(json.loads((folder / SPEC_FILE).read_text()))
     _report("load")
     from kzoo.layers import static_graph
+    from kzoo_export.lowering.keras_forms import computing_as
     from kzoo_export.source.saving import load
 
-    model = load(source_folder)
+    model, backend = load(source_folder)
     _report("lower")
     route = importlib.import_module(f"kzoo_export.lowering.{spec.route}")
-    with static_graph():
+    with static_graph(), computing_as(backend):
         route.lower(model, spec, folder / file_name(spec.format))
     _report("done")
 

@@ -21,6 +21,8 @@ from kzoo_export.spec import Spec
 Progress = Callable[[str, float], None]
 
 _STEPS = ("start", "load", "lower")
+# What colors text on a terminal.
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 12
 # Start-up chatter of the native libraries: never the reason of a failure.
 _CHATTER = re.compile(r"^(WARNING: All log messages|[IW]0000 |\d{4}-\d\d-\d\d .*: [IW] |To enable)")
@@ -122,7 +124,8 @@ def _explain(status: int, route: str, folder: Path, last: Iterable[str]) -> str:
             reason += " (often for lack of memory)"
     elif (folder / FAILURE_FILE).is_file():
         failure = json.loads((folder / FAILURE_FILE).read_text())
-        reason = f"The route {route!r} failed: {failure['type']}: {failure['message']}"
+        message = _ESCAPE.sub("", failure["message"])
+        return f"The route {route!r} failed: {failure['type']}: {message}"
     else:
         reason = f"The process of the route {route!r} ended with status {status}"
     useful = [line for line in last if line.strip() and not _CHATTER.match(line)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.source.names import positional
 from kzoo_export.spec import Signature, Spec
 from kzoo_export.tflite.convert import convert, traced_names
@@ -40,10 +41,12 @@ def _endpoint(
     names = traced_names(signature)
 
     def serve(*tensors: Any) -> dict[str, Any]:
+        with exportable_forms(model, signature):
+            outputs = call(*tensors)
         # An identity of its own name for each output: two outputs may be one tensor, and an
         # output may be an input.
-        outputs = zip(names.outputs, call(*tensors), strict=True)
-        return {name: tf.identity(tensor) for name, tensor in outputs}
+        named = zip(names.outputs, outputs, strict=True)
+        return {name: tf.identity(tensor) for name, tensor in named}
 
     tensors = [
         tf.TensorSpec(entry.shape, entry.dtype, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.onnx.convert import convert
 from kzoo_export.source.names import positional
 from kzoo_export.spec import Signature, Spec
@@ -44,12 +45,12 @@ def trace(model: keras.Model, signature: Signature) -> Any:
     call = positional(model, signature)
 
     def serve(*tensors: Any) -> dict[str, Any]:
+        with exportable_forms(model, signature):
+            outputs = call(*tensors)
         # An identity of its own name for each output: two outputs may be one tensor, and an
         # output may be an input.
-        return {
-            entry.name: tf.identity(tensor)
-            for entry, tensor in zip(signature.outputs, call(*tensors), strict=True)
-        }
+        named = zip(signature.outputs, outputs, strict=True)
+        return {entry.name: tf.identity(tensor) for entry, tensor in named}
 
     tensors = [tf.TensorSpec(entry.shape, entry.dtype, entry.name) for entry in signature.inputs]
     proto, _ = tf2onnx.convert.from_function(

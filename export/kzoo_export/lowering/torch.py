@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.onnx.convert import convert
 from kzoo_export.source.names import positional
 from kzoo_export.spec import Signature, Spec, TensorSpec
@@ -42,9 +43,11 @@ def trace(model: keras.Model, signature: Signature) -> Any:
         """The model as a module; its weights are constants of the trace."""
 
         def forward(self, *tensors: Any) -> Any:
+            with exportable_forms(model, signature):
+                outputs = call(*tensors)
             # A copy of its own for each output: two outputs may be one tensor, and an output may
             # be an input.
-            return tuple(tensor.clone() for tensor in call(*tensors))
+            return tuple(tensor.clone() for tensor in outputs)
 
     # The tracer refuses constants that take part in differentiation.
     for variable in model.variables:

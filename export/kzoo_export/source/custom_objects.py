@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.machinery
+import operator
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,9 @@ from kzoo.arguments import require_packages
 
 @dataclasses.dataclass(frozen=True)
 class CustomObjects:
-    """Modules to import, and the pickled classes of those that cannot be imported."""
+    """Objects to import by (registered name, module, name in it), and pickled ones for the rest."""
 
-    modules: tuple[str, ...]
+    imported: tuple[tuple[str, str, str], ...]
     pickled: bytes | None
 
 
@@ -37,12 +38,11 @@ def collect(model: keras.Model) -> CustomObjects:
         if _is_custom(config):
             registered_name = _registered_name(config)
             objects[registered_name] = _registered(registered_name, config)
-    modules = {name: value.__module__ for name, value in objects.items()}
-    by_value = {name for name, module in modules.items() if not _importable(module)}
-    pickled = _pickle([(name, objects[name]) for name in sorted(by_value)]) if by_value else None
-    return CustomObjects(
-        tuple(sorted({modules[name] for name in set(modules) - by_value})), pickled
-    )
+    imported = sorted(name for name, value in objects.items() if _importable(value))
+    by_value = sorted(objects.keys() - set(imported))
+    pickled = _pickle([(name, objects[name]) for name in by_value]) if by_value else None
+    where = ((name, objects[name].__module__, objects[name].__qualname__) for name in imported)
+    return CustomObjects(tuple(where), pickled)
 
 
 def _serialized(model: keras.Model) -> Any:
@@ -59,7 +59,8 @@ def _configs(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         if "class_name" in value:
             yield value
-        value = list(value.values())
+        # Losses and metrics of `compile` are no part of inference.
+        value = [item for key, item in value.items() if key != "compile_config"]
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from _configs(item)
@@ -106,18 +107,26 @@ def _registered(registered_name: str, config: dict[str, Any]) -> Any:
     return value
 
 
-def _importable(module: str) -> bool:
-    """Whether a new process with the same import path finds the module."""
-    if module == "__main__":
+def _importable(value: Any) -> bool:
+    """Whether a new process with the same import path finds a class or function in its module."""
+    if value.__module__ == "__main__" or not _is_in_module(value):
         return False
     path: Any = None
-    parts = module.split(".")
+    parts = value.__module__.split(".")
     for depth in range(len(parts)):
         spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), path)
         if spec is None:
             return False
         path = spec.submodule_search_locations
     return True
+
+
+def _is_in_module(value: Any) -> bool:
+    """Whether a class or function is what its module has under its name."""
+    try:
+        return operator.attrgetter(value.__qualname__)(sys.modules[value.__module__]) is value
+    except (AttributeError, KeyError):
+        return False
 
 
 def _pickle(objects: list[tuple[str, Any]]) -> bytes:

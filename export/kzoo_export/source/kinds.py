@@ -107,13 +107,13 @@ def _is_mask(model: keras.Model, tensor: Any) -> bool:
             given = {name: node.arguments.kwargs.get(name) for name in _MASK_ARGUMENTS}
             if any(value is tensor for value in given.values()):
                 return True
-            if isinstance(operation, keras.Model) and _is_mask_inside(operation, node, tensor):
+            if _is_mask_inside(operation, node, tensor):
                 return True
     return False
 
 
-def _is_mask_inside(model: keras.Model, node: Any, tensor: Any) -> bool:
+def _is_mask_inside(model: Any, node: Any, tensor: Any) -> bool:
     """Tell whether a model inside another one takes an input as a padding mask."""
-    inner = getattr(model, "inputs", None) or ()
+    inner = (isinstance(model, keras.Model) and getattr(model, "inputs", None)) or ()
     pairs = zip(inner, node.input_tensors, strict=False)
     return any(outer is tensor and _is_mask(model, own) for own, outer in pairs)

@@ -1,7 +1,7 @@
 """Names of a model's inputs and outputs, and the translation between names and structures."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -58,24 +58,40 @@ def named_inputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
         ) from None
     # An unnamed tensor gets a new name each time its model is loaded; its layer keeps its own.
     names = [tensor._keras_history.operation.name for tensor in tensors]
-    return named_leaves(_structure(model, "input"), names)
+    structure = _structure(model, "input")
+    return named_leaves(structure, structure, names)
 
 
-def named_leaves(structure: Any, names: Iterable[str]) -> dict[str, Any]:
+def named_leaves(structure: Any, values: Any, names: Iterable[str]) -> dict[str, Any]:
     """Flatten a structure of tensors to tensors by name.
 
     Args:
-        structure: One tensor, a list of tensors, or a dictionary of tensors.
+        structure: One tensor, or lists and dictionaries of tensors, one in another.
+        values: The same structure of what is wanted by name. Some backends sort its dictionaries.
         names: Names of the leaves in the order of `keras.tree.flatten`, used where the structure
             is not a dictionary.
 
     Returns:
-        The leaves by name; a dictionary keeps its keys and their order.
+        The leaves by name. A dictionary keeps its keys and their order; what is inside another
+        structure is called by its path, such as `boxes_0`.
     """
-    leaves = keras.tree.flatten(structure)
-    if isinstance(structure, dict) and len(leaves) == len(structure):
-        return dict(structure)
-    return dict(zip(_unique(names), leaves, strict=True))
+    if not isinstance(structure, dict):
+        return dict(zip(_unique(names), keras.tree.flatten(values), strict=True))
+    leaves = list(_leaves(structure, values))
+    return dict(zip(_unique(path for path, _ in leaves), (leaf for _, leaf in leaves), strict=True))
+
+
+def _leaves(structure: Any, values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk a structure in its own order, and give each leaf of another one with its path."""
+    if isinstance(structure, dict):
+        items = [(key, inner, values[key]) for key, inner in structure.items()]
+    elif isinstance(structure, list | tuple):
+        items = [(i, inner, values[i]) for i, inner in enumerate(structure)]
+    else:
+        yield path, values
+        return
+    for key, inner, value in items:
+        yield from _leaves(inner, value, f"{path}_{key}" if path else str(key))
 
 
 def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
@@ -88,13 +104,10 @@ def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     Returns:
         The outputs by name.
     """
-    structure = _structure(model, "output")
-    if isinstance(structure, dict) and set(structure) == set(outputs):
-        # Some backends sort the dictionary a call returns.
-        return {name: outputs[name] for name in structure}
     sequential = isinstance(model, keras.Sequential)
     names = [model.layers[-1].name] if sequential else model.output_names
-    return named_leaves(outputs, [name.replace("/", "_") for name in names])
+    structure = _structure(model, "output")
+    return named_leaves(structure, outputs, [name.replace("/", "_") for name in names])
 
 
 def symbolic_outputs(model: keras.Model) -> dict[str, keras.KerasTensor]:
@@ -119,11 +132,8 @@ def pack_inputs(model: keras.Model, tensors: Mapping[str, Any]) -> Any:
     Returns:
         The structure the model was built with.
     """
-    structure = _structure(model, "input")
-    if isinstance(structure, dict):
-        return {name: tensors[name] for name in structure}
-    leaves = [tensors[name] for name in named_inputs(model)]
-    return keras.tree.pack_sequence_as(structure, leaves)
+    by_input = {id(leaf): tensors[name] for name, leaf in named_inputs(model).items()}
+    return keras.tree.map_structure(lambda leaf: by_input[id(leaf)], _structure(model, "input"))
 
 
 def positional(model: keras.Model, signature: Signature) -> Callable[..., tuple[Any, ...]]:

@@ -1,6 +1,7 @@
 """Prepare a model for export: what is known of it before any file is made."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
-from kzoo_export.samples import Reader
+from kzoo_export.samples import Reader, Samples
 from kzoo_export.source.custom_objects import CustomObjects, collect
 from kzoo_export.source.float32 import in_float32
+from kzoo_export.source.functional import as_functional
 from kzoo_export.source.kinds import Kinds, find_kinds
 from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pack_inputs
 from kzoo_export.source.reference import reference_outputs
@@ -90,16 +92,30 @@ class Source:
         tokenizer = find_tokenizer(self.model)
         return Reader(inputs, self.vocabularies, tokenizer, seed)
 
-    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, samples: Samples) -> dict[str, np.ndarray]:
         """Compute the reference, in this process and backend.
 
         Args:
-            arrays: Samples by input name.
+            samples: What to run the model on.
 
         Returns:
             Outputs by name, one row for each sample.
+
+        Raises:
+            ValueError: If an output has no finite number, or the model cannot be run on samples
+                that were made for want of any.
         """
-        return reference_outputs(self.model, arrays)
+        if samples.given:
+            return reference_outputs(self.model, samples.arrays)
+        try:
+            outputs = reference_outputs(self.model, samples.arrays)
+        except Exception as error:  # Each backend has its own for an index out of range.
+            raise ValueError(_needs_samples(self.model, samples, str(error))) from error
+        for name, array in outputs.items():
+            # JAX gives NaN for an index out of range.
+            if np.isnan(array).any():
+                raise ValueError(_needs_samples(self.model, samples, f"NaN in {name!r}"))
+        return outputs
 
     def save(self, path: Path) -> None:
         """Write the model to a `.keras` file.
@@ -123,10 +139,32 @@ def prepare(model: keras.Model, kinds: Mapping[str, str] | None = None) -> Sourc
     Raises:
         ValueError: If the model cannot be saved or has no known inputs.
     """
+    _refuse_quantized(model)
     custom_objects = collect(model)
-    model, trained_in = in_float32(model)
+    model, trained_in = in_float32(as_functional(model))
     found = find_kinds(model, kinds)
     return Source(model, custom_objects, vocabularies(model), found, trained_in)
+
+
+def _refuse_quantized(model: keras.Model) -> None:
+    """Refuse a model whose weights Keras has quantized: no converter reads them."""
+    for layer in model._flatten_layers():
+        if isinstance(layer.dtype_policy, keras.dtype_policies.QuantizedDTypePolicy):
+            raise ValueError(
+                "`model` must have its float weights: export it before `model.quantize`, and "
+                "choose a recipe such as 'dynamic_int8'. Received: layer "
+                f"{layer.name!r} with the dtype policy {layer.dtype_policy.name!r}"
+            )
+
+
+def _needs_samples(model: keras.Model, samples: Samples, reason: str) -> str:
+    """Ask for samples, with the first lines of the reason."""
+    reason = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", reason).split())[:300]
+    return (
+        f"`samples` must be given for this model, as it cannot be run on {samples.source}: its "
+        f"inputs may be ids of a table that is not known. Received: samples=None for "
+        f"model={model.name!r} ({reason})"
+    )
 
 
 def _input_specs(model: keras.Model, length: int | None, batch_size: int) -> tuple[TensorSpec, ...]:

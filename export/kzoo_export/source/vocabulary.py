@@ -34,7 +34,7 @@ def _looked_up(
     operation: Any, tensors: list[Any], wanted: Mapping[int, str]
 ) -> list[tuple[str, int]]:
     """Find the inputs of a model that one call of a layer looks up, with the size of the table."""
-    if isinstance(operation, keras.Model):
+    if isinstance(operation, keras.Model) and getattr(operation, "inputs", None):
         inner = vocabularies(operation)
         names = named_inputs(operation)
         by_order = [name for tensor in operation.inputs for name in names if names[name] is tensor]

@@ -95,7 +95,7 @@ def test_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
     model = models.user_layers(tmp_path)
     others = [entry for entry in sys.path if not Path(entry, "user_layers.py").exists()]
     monkeypatch.setattr(sys, "path", others)
-    monkeypatch.setattr("kzoo_export.source.custom_objects._importable", lambda module: True)
+    monkeypatch.setattr("kzoo_export.source.custom_objects._importable", lambda value: True)
     with pytest.raises(ExportError, match="No module named 'user_layers'"):
         export(model, target / "a.tflite")
     check_nothing_left(target)
@@ -116,9 +116,10 @@ def test_classes_of_a_script_travel_with_their_code(tmp_path: Path) -> None:
 
 def test_modules_are_imported_where_a_new_process_finds_them(tmp_path: Path) -> None:
     found = collect(models.user_layers(tmp_path))
-    assert (found.modules, found.pickled) == (("user_layers",), None)
+    assert found.imported == (("user_layers>Gated", "user_layers", "Gated"),)
+    assert found.pickled is None
     found = collect(model_of_a_cell("a_module_of_no_file"))
-    assert found.modules == ()
+    assert found.imported == ()
     assert found.pickled is not None
     ((name, value),) = pickle.loads(found.pickled)  # noqa: S301 (made in the line above)
     assert (name, value.__name__) == ("user_a_module_of_no_file>Gated", "Gated")

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.once
     ],
 )
 def test_every_leaf_has_a_name_of_its_own(names: list[str], unique: list[str]) -> None:
-    leaves = named_leaves(list(range(len(names))), names)
+    places = list(range(len(names)))
+    leaves = named_leaves(places, places, names)
     assert list(leaves) == unique
     assert list(leaves.values()) == list(range(len(names)))
 

@@ -108,7 +108,9 @@ def _multiply_integers(
     """Replace all products that read one activation, which is quantized once."""
     matrices = [product.matrix for product in group]
     factors = None if magnitudes is None else smoothing.smoothing(magnitudes, matrices)
-    activation = group[0].activation
+    # As it is by now: a product that was replaced gave way to another value of the same name.
+    activation = group[0].node.inputs[0]
+    assert activation is not None
     edit = Editor(graph, group[0].node)
     if factors is not None:
         inverse = edit.constant(f"{activation.name}_smoothing", 1.0 / factors)

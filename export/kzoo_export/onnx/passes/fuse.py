@@ -25,9 +25,11 @@ def fuse(model: Any, portable: bool) -> Any:
     from onnxscript import optimizer
     from onnxscript.rewriter.ort_fusions import optimize_for_ort
 
-    from kzoo_export.onnx.passes import rules
+    from kzoo_export.onnx.passes import rules, types
 
     model = _modernize(model)
+    types.promote_types(model.graph)
+    types.expand_masks(model.graph)
     optimizer.fold_constants(model, should_fold=_should_fold)
     passes.ShapeInferencePass()(model)
     rules.order_operands(model.graph)

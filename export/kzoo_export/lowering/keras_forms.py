@@ -1,0 +1,110 @@
+"""How Keras is to compute while it is traced for a file."""
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo_export.spec import Signature
+
+# A recurrent layer over more steps stays a loop: its file would be too large.
+_MOST_STEPS = 128
+
+
+@contextlib.contextmanager
+def exportable_forms(model: keras.Model, signature: Signature) -> Iterator[None]:
+    """Have Keras compute the same numbers with operations that converters have.
+
+    A recurrent layer that returns every step is unrolled, for the list it collects steps in has no
+    static shape. The sign of a number, which `argmax` looks at, is read off by arithmetic instead
+    of off its bits.
+
+    Args:
+        model: The model that is traced; its layers are changed and may not be trained again.
+        signature: The signature that is traced.
+
+    Yields:
+        While the forms are in place.
+    """
+    operations: Any = importlib.import_module(f"keras.src.backend.{keras.backend.backend()}.numpy")
+    steps = max((size for entry in signature.inputs for size in entry.shape[1:2]), default=0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.RNN) and layer.return_sequences:
+            layer.unroll = layer.unroll or steps <= _MOST_STEPS
+    original = operations.signbit
+    operations.signbit = _signbit
+    try:
+        yield
+    finally:
+        operations.signbit = original
+
+
+@contextlib.contextmanager
+def computing_as(backend: str) -> Iterator[None]:
+    """Have Keras compute on this backend what it computes on another one, where the two differ.
+
+    Average pooling over a one-sided padding repeats the edge on PyTorch; TensorFlow and JAX leave
+    the padding out of the average.
+
+    Args:
+        backend: The backend whose numbers the file must give.
+
+    Yields:
+        While the forms are in place.
+    """
+    if keras.backend.backend() != "torch" or backend == "torch":
+        yield
+        return
+    from keras.src.backend.torch import nn
+
+    original = nn.average_pool
+
+    def average_pool(inputs: Any, pool_size: Any, strides: Any, padding: str, *rest: Any) -> Any:
+        if padding != "same":
+            return original(inputs, pool_size, strides, padding, *rest)
+        return _average_inside(original, inputs, pool_size, strides, *rest)
+
+    nn.average_pool = average_pool
+    try:
+        yield
+    finally:
+        nn.average_pool = original
+
+
+def _average_inside(
+    average_pool: Any, inputs: Any, pool_size: Any, strides: Any, data_format: Any
+) -> Any:
+    """Average what is inside the input: the average with zeros around it by the share inside."""
+    data_format = data_format or keras.config.image_data_format()
+    rank = len(inputs.shape) - 2
+    pools = (pool_size,) * rank if isinstance(pool_size, int) else tuple(pool_size)
+    steps = (strides,) * rank if isinstance(strides, int) else tuple(strides or pools)
+    first = 1 if data_format == "channels_last" else 2
+    widths, share = [(0, 0)] * len(inputs.shape), np.ones((1,) * len(inputs.shape), "float32")
+    for axis, (pool, step) in enumerate(zip(pools, steps, strict=True), first):
+        size = inputs.shape[axis]
+        starts = np.arange(-(-size // step)) * step
+        total = max(int(starts[-1]) + pool - size, 0)
+        widths[axis] = (total // 2, total - total // 2)
+        starts = starts - total // 2
+        inside = np.minimum(starts + pool, size) - np.maximum(starts, 0)
+        shape = [1] * len(inputs.shape)
+        shape[axis] = len(inside)
+        share = share * (inside / pool).astype("float32").reshape(shape)
+    padded = keras.ops.pad(inputs, widths)
+    return average_pool(padded, pools, steps, "valid", data_format) / keras.ops.convert_to_tensor(
+        share
+    )
+
+
+def _signbit(x: Any) -> Any:
+    """Tell whether numbers have a minus sign, -0.0 included."""
+    x = keras.ops.convert_to_tensor(x)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    negative = x < keras.ops.zeros((), dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        return negative
+    return keras.ops.logical_or(negative, 1.0 / x < 0.0)

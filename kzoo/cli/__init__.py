@@ -1,0 +1,42 @@
+"""The `kzoo` command: one module a subcommand, each a thin function over the public API."""
+
+import os
+import sys
+
+import typer
+
+from kzoo.cli.backend import choose_backend
+from kzoo.cli.bench import bench_files
+from kzoo.cli.demo import run_demo
+from kzoo.cli.export import ExportCommand, export_model
+from kzoo.cli.info import show_info
+from kzoo.cli.list_presets import list_presets
+from kzoo.cli.output import print_error
+from kzoo.cli.verify import verify_file
+
+app = typer.Typer(
+    name="kzoo",
+    help="A Keras 3 model zoo that goes from raw text to a phone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+# The functions are not called like their modules: `kzoo.cli.export` stays a module.
+app.command("list")(list_presets)
+app.command("info")(show_info)
+app.command("export", cls=ExportCommand)(export_model)
+app.command("verify")(verify_file)
+app.command("bench")(bench_files)
+app.command("demo")(run_demo)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user is one clear line and exit code 1."""
+    choose_backend()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except (ValueError, ImportError, OSError, RuntimeError) as error:
+        print_error(error, as_json="--json" in sys.argv)
+        sys.exit(1)

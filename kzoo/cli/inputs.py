@@ -1,0 +1,67 @@
+"""What the commands read: models, samples and kinds of tensors."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Task(StrEnum):
+    """What is exported: the bare backbone, or a task made of it."""
+
+    BACKBONE = "backbone"
+    SENTENCE_ENCODER = "sentence_encoder"
+
+
+def load_task(source: str, task: Task) -> Any:
+    """Load a model and make the task of it.
+
+    Args:
+        source: A preset, a Hugging Face folder or a `.keras` file.
+        task: The task; a model that is not a backbone is left as it is.
+
+    Returns:
+        The Keras model.
+    """
+    import kzoo
+
+    model = kzoo.load(source)
+    if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
+        return kzoo.tasks.SentenceEncoder(model)
+    return model
+
+
+def read_lines(path: Path | None) -> list[str] | None:
+    """Read one sample a line, blank lines left out.
+
+    Args:
+        path: A text file in UTF-8, or `None`.
+
+    Returns:
+        The samples, or `None` where there is no file.
+    """
+    if path is None:
+        return None
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def read_kinds(pairs: list[str] | None) -> dict[str, str] | None:
+    """Read what `--kind` says of inputs and outputs.
+
+    Args:
+        pairs: `NAME=KIND` each, or `None` where the option is absent.
+
+    Returns:
+        Kind by name, or `None` where nothing is said.
+
+    Raises:
+        ValueError: If a name, the `=` or a kind is missing.
+    """
+    kinds = {}
+    for pair in pairs or ():
+        name, _, kind = pair.rpartition("=")
+        if not (name and kind):
+            raise ValueError(
+                f"`--kind` must be NAME=KIND, such as scores=class_logits. Received: {pair!r}"
+            )
+        kinds[name] = kind
+    return kinds or None

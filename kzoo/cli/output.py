@@ -1,0 +1,105 @@
+"""What the commands print: results on stdout, progress and errors on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+ProgressCallback = Callable[[str, float], None]
+
+
+def make_table(show_header: bool = True) -> Table:
+    """Make an empty table without vertical lines, to leave the width to the text.
+
+    Args:
+        show_header: Whether the columns have headings.
+
+    Returns:
+        The table; its columns are two spaces apart.
+    """
+    # One space is the divider, the other the padding.
+    return Table(
+        box=box.SIMPLE,
+        show_edge=False,
+        show_header=show_header,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
+def print_table(title: str, table: Table) -> None:
+    """Print a table, as wide as the terminal.
+
+    Args:
+        title: Line above the table, never cut or folded.
+        table: The table.
+    """
+    console = Console()
+    # Rich would fold a title of the table itself to the width of the table.
+    console.print(Text(title, style="table.title"), soft_wrap=True)
+    console.print(table)
+
+
+def print_result(result: Any, as_json: bool) -> None:
+    """Print a result of the exporter.
+
+    Args:
+        result: An object that rich can print and that has `to_dict`.
+        as_json: Whether to print JSON instead of tables.
+    """
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        Console().print(result)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON.
+
+    Args:
+        value: The value; what JSON has no type for is written as text.
+    """
+    # Straight to stdout: rich would wrap long lines.
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_error(error: Exception, as_json: bool) -> None:
+    """Print an error on one line of stderr, or as JSON on stdout.
+
+    Args:
+        error: The error.
+        as_json: Whether to print JSON.
+    """
+    if as_json:
+        print_json({"error": type(error).__name__, "message": str(error)})
+        return
+    err = Console(stderr=True)
+    err.print(f"[bold red]Error:[/] {type(error).__name__}: ", end="")
+    err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[ProgressCallback]:
+    """Show a bar on stderr, which leaves stdout to results.
+
+    Args:
+        title: What is going on.
+
+    Yields:
+        A function that takes the name of the current step and the fraction that is done.
+    """
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+
+        def progress(step: str, fraction: float) -> None:
+            bar.update(task, description=f"{title}: {step}", completed=fraction)
+
+        yield progress
