@@ -1,22 +1,19 @@
 """Latency: files timed side by side, each runtime in a process of its own."""
 
 import contextlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kzoo.arguments import check_positive_integers
-from kzoo_export.artifact.files import existing, load
-from kzoo_export.artifact.latency import summarize, time_calls
+from kzoo_export.artifact.files import existing
+from kzoo_export.artifact.isolated import IsolatedRunner, isolated
+from kzoo_export.artifact.latency import summarize
 from kzoo_export.artifact.report import Benchmark
-from kzoo_export.errors import ExportError
-from kzoo_export.samples import Reader, batches, save_arrays
+from kzoo_export.reader import Reader
+from kzoo_export.samples import batches
 
 # Calls in one turn.
 _TURN = 5
@@ -55,82 +52,22 @@ def benchmark(
     times: dict[str, list[float]] = {str(path): [] for path in files}
     tell = progress or (lambda step, fraction: None)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kzoo-bench-")))
-        feed = _save_feed(samples, folder)
-        workers = {str(path): stack.enter_context(_worker(path, threads, feed)) for path in files}
+        turns = {}
+        for path in files:
+            runner = stack.enter_context(isolated(path, threads))
+            turns[str(path)] = functools.partial(runner.time, _batch(runner, samples))
         for done in range(0, repeats, _TURN):
-            for path, turn in workers.items():
-                tell(Path(path).name, done / repeats)
-                times[path] += turn(min(_TURN, repeats - done))
+            for name, turn in turns.items():
+                tell(Path(name).name, done / repeats)
+                times[name] += turn(min(_TURN, repeats - done))
     tell("done", 1.0)
     return Benchmark({path: summarize(values, threads) for path, values in times.items()})
 
 
-def _save_feed(samples: Mapping[str, np.ndarray] | None, folder: Path) -> str:
-    if samples is None:
-        return ""
-    path = folder / "samples.npz"
-    save_arrays(path, samples)
-    return str(path)
-
-
-@contextlib.contextmanager
-def _worker(path: Path, threads: int, feed: str) -> Iterator[Callable[[int], list[float]]]:
-    """Start a process that times a file whenever it is asked to."""
-    command = [sys.executable, "-P", "-m", "kzoo_export.bench", str(path), str(threads), feed]
-    search = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": search},
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        requests, answers, errors = process.stdin, process.stdout, process.stderr
-
-        def turn(repeats: int) -> list[float]:
-            try:
-                requests.write(f"{repeats}\n")
-                requests.flush()
-            except BrokenPipeError:
-                pass  # The process is gone: it answers nothing, which is told below.
-            answer = answers.readline()
-            if not answer:
-                tail = "\n  ".join(errors.read().splitlines()[-6:])
-                raise ExportError(f"Timing {path.name} failed:\n  {tail}")
-            return [float(value) for value in json.loads(answer)]
-
-        try:
-            yield turn
-        finally:
-            process.kill()
-            # What is still buffered for a dead process has nowhere to go.
-            with contextlib.suppress(BrokenPipeError):
-                requests.close()
-
-
-def _serve(path: str, threads: str, feed: str) -> None:
-    """Load a file, then time as many calls as each line of standard input asks for."""
-    # The runtimes print to standard output; answers go to a copy of it, made first.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    runner = load(path, threads=int(threads))
+def _batch(
+    runner: IsolatedRunner, samples: Mapping[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """Cut the batch that a file is timed on."""
     reader = Reader(runner.inputs, limits={})
-    if feed:
-        with np.load(feed, allow_pickle=False) as arrays:
-            samples = reader.read(dict(arrays), "samples")
-    else:
-        samples = reader.default()
-    batch = next(batches(samples.arrays, runner.inputs[0].shape[0]))
-    for line in sys.stdin:
-        times = time_calls(runner, batch, int(line))
-        answers.write(json.dumps(times) + "\n")
-        answers.flush()
-
-
-if __name__ == "__main__":
-    _serve(*sys.argv[1:])
+    chosen = reader.default() if samples is None else reader.read(samples, "samples")
+    return next(batches(chosen.arrays, runner.inputs[0].shape[0]))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ import keras
 from kzoo_export.artifact.accept import accept
 from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.report import Report
-from kzoo_export.artifact.save import check_target, save
+from kzoo_export.artifact.save import check_target, save, working_folder
 from kzoo_export.lowering.process import Lowered, lower
 from kzoo_export.lowering.routes import choose_route
+from kzoo_export.reader import choose_samples
 from kzoo_export.recipe import Recipe, get_recipe
-from kzoo_export.samples import Samples, choose_samples
+from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import Source, prepare
 from kzoo_export.source.saving import save as save_source
 from kzoo_export.spec import Signature, Spec, format_of
@@ -159,8 +159,7 @@ def export_all(
     )
     tell("reference", 0.0)
     reference, seconds = _reference(source, verifying)
-    with tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with working_folder() as folder:
         lowered = _lower(source, signature, plan, portable, folder, _part(tell, 0.1, 0.7))
         reports = {}
         for number, target in enumerate(plan):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kzoo_export.artifact.compare import compare
-from kzoo_export.artifact.files import load
+from kzoo_export.artifact.isolated import isolated
 from kzoo_export.artifact.report import Verification
 from kzoo_export.recipe import RECIPES, Recipe
 
@@ -38,25 +38,19 @@ def verify(
     from kzoo_export.source.names import named_inputs
     from kzoo_export.source.prepare import prepare
 
-    runner = load(path)
     source = prepare(model, kinds)
-    names = sorted(named_inputs(source.model))
-    if names != sorted(tensor.name for tensor in runner.inputs):
-        raise ValueError(
-            f"`model` must have the inputs of the file: {[t.name for t in runner.inputs]}. "
-            f"Received: a model with {names}"
-        )
-    reader = source.reader(runner.inputs, seed)
-    chosen = reader.default() if samples is None else reader.read(samples, "samples")
     recipe, judged_as = _recipe_beside(Path(path))
-    return compare(
-        runner,
-        chosen,
-        source.run(chosen),
-        recipe,
-        source.declare(runner.inputs, runner.outputs),
-        judged_as,
-    )
+    with isolated(path) as runner:
+        names = sorted(named_inputs(source.model))
+        if names != sorted(tensor.name for tensor in runner.inputs):
+            raise ValueError(
+                f"`model` must have the inputs of the file: {[t.name for t in runner.inputs]}. "
+                f"Received: a model with {names}"
+            )
+        reader = source.reader(runner.inputs, seed)
+        chosen = reader.default() if samples is None else reader.read(samples, "samples")
+        signature = source.declare(runner.inputs, runner.outputs)
+        return compare(runner, chosen, source.run(chosen), recipe, signature, judged_as)
 
 
 def _recipe_beside(path: Path) -> tuple[Recipe, str]:

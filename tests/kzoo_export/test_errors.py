@@ -103,7 +103,7 @@ def test_batch_size_that_the_model_fixes(tmp_path: Path) -> None:
 
 def test_model_that_was_never_built(tmp_path: Path) -> None:
     model = keras.Sequential([keras.layers.Dense(3)])
-    refused(model, tmp_path / "a.tflite", "`model` must be built")
+    refused(model, tmp_path / "a.tflite", "`model` must have known inputs")
 
 
 def test_subclassed_model_without_a_graph(tmp_path: Path) -> None:

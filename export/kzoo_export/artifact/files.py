@@ -49,10 +49,19 @@ def inspect(path: str | Path) -> Inspection:
         What it is made of.
 
     Raises:
-        ValueError: If there is no such file.
+        ValueError: If there is no such file, or it is damaged.
     """
-    module = importlib.import_module(f"kzoo_export.{format_of(existing(path))}.inspect")
-    return cast(Callable[..., Inspection], module.inspect)(path)
+    format = format_of(existing(path))
+    module = importlib.import_module(f"kzoo_export.{format}.inspect")
+    try:
+        return cast(Callable[..., Inspection], module.inspect)(path)
+    except (ImportError, OSError, ValueError):
+        raise
+    except Exception as error:  # Whatever the fields of a damaged file lead to.
+        raise ValueError(
+            f"`path` must be a whole .{format} file. Received: path={str(path)!r}, which cannot be "
+            f"read ({type(error).__name__}: {error})"
+        ) from error
 
 
 def existing(path: str | Path) -> Path:

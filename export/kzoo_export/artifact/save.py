@@ -3,6 +3,10 @@
 import contextlib
 import os
 import shutil
+import signal
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +30,41 @@ def check_target(path: Path) -> None:
         raise ValueError(f"`path` must be a file, not a folder. Received: path={str(path)!r}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ValueError(f"`path` must be in a writable folder. Received: path={str(path)!r}")
+
+
+@contextlib.contextmanager
+def working_folder() -> Iterator[Path]:
+    """Make a temporary folder that is gone afterwards, also where the process is terminated.
+
+    Yields:
+        The folder.
+    """
+    with (
+        _terminating_by_exception(),
+        tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as name,
+    ):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _terminating_by_exception() -> Iterator[None]:
+    """Let SIGTERM, such as of a job's time limit, raise `SystemExit`, so that all is cleaned up.
+
+    Only where the process has no handler of its own, and in the main thread, which runs handlers.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def save(reports: Mapping[Path, Report]) -> None:

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -49,6 +51,12 @@ def _run(source_folder: Path, folder: Path) -> None:
     _report("done")
 
 
+def _end_with_parent() -> None:
+    """End this process when its standard input does: its parent was killed."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def _report(step: str) -> None:
     """Tell the parent which step begins."""
     sys.stdout.write(f"\n{PROGRESS}{step}\n")
@@ -56,4 +64,5 @@ def _report(step: str) -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

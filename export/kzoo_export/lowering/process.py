@@ -65,7 +65,8 @@ def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> 
             started[step] = time.perf_counter()
             progress(step, min(1.0, len(started) / (len(_STEPS) + 1)))
 
-    status = _follow_process(_command(source_folder, folder), _environment(spec.route), follow)
+    environment = _environment(spec.route, folder)
+    status = _follow_process(_command(source_folder, folder), environment, follow)
     if status != 0:
         raise ExportError(_explain(status, spec.route, folder, last))
     path = folder / file_name(spec.format)
@@ -85,7 +86,8 @@ def _follow_process(
     """Run a command to its end; it never outlives this call."""
     with subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        # Never written to: it ends when this process does, which the child watches.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -101,13 +103,17 @@ def _follow_process(
     return process.returncode
 
 
-def _environment(route: str) -> dict[str, str]:
-    """This process' environment with the route's backend, on the CPU, and the same import path."""
+def _environment(route: str, folder: Path) -> dict[str, str]:
+    """This process' environment with the route's backend, on the CPU, and the same import path.
+
+    What frameworks write besides goes to the job folder, and is removed with it.
+    """
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {
         **os.environ,
         "KERAS_BACKEND": ROUTES[route].backend,
         "PYTHONPATH": path,
+        "TMPDIR": str(folder),
         "PYTHONIOENCODING": "utf-8",
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -10,7 +10,8 @@ import numpy as np
 
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
-from kzoo_export.samples import Reader, Samples
+from kzoo_export.reader import Reader
+from kzoo_export.samples import Samples
 from kzoo_export.source.custom_objects import CustomObjects, collect
 from kzoo_export.source.float32 import in_float32
 from kzoo_export.source.functional import as_functional

@@ -48,7 +48,13 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     require_packages(("ai_edge_litert",), "export", "running .tflite files")
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    try:
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"`path` must be a file LiteRT can load. Received: path={str(path)!r} ({error})"
+        ) from error
     signatures = list(interpreter.get_signature_list())
     if not signatures:
         raise ValueError(f"`path` must be a TFLite file with a signature. Received: path={path}")

@@ -1,9 +1,12 @@
 """The child process: what it cannot survive is told, and what it may not outlive ends it."""
 
+import os
 import pickle
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,48 @@ def test_modules_are_imported_where_a_new_process_finds_them(tmp_path: Path) -> 
     assert found.pickled is not None
     ((name, value),) = pickle.loads(found.pickled)  # noqa: S301 (made in the line above)
     assert (name, value.__name__) == ("user_a_module_of_no_file>Gated", "Gated")
+
+
+TERMINATED = """
+import keras
+from kzoo_export import export
+print("ready", flush=True)
+export(keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)]), "model.onnx")
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_terminated_export_leaves_no_child(ending: signal.Signals, tmp_path: Path) -> None:
+    """A job's time limit: the folder can hold gigabytes, the child computes for nobody."""
+    temporary, there = tmp_path / "temporary", tmp_path / "there"
+    temporary.mkdir()
+    there.mkdir()
+    search = os.pathsep.join(sys.path)
+    # PyTorch makes a folder of its own there.
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": search}
+    environment["KERAS_BACKEND"] = "jax"
+    with subprocess.Popen(
+        [sys.executable, "-c", TERMINATED], cwd=there, env=environment, stdout=subprocess.PIPE
+    ) as process:
+        wait_until(lambda: list(temporary.glob("kzoo-*/torch/*")) or process.poll() is not None)
+        (child,) = children_of(process.pid)
+        process.send_signal(ending)
+        process.wait(60)
+    wait_until(lambda: not Path(f"/proc/{child}/cmdline").exists())
+    assert list(there.iterdir()) == []
+    if ending == signal.SIGTERM:
+        assert process.returncode == 128 + signal.SIGTERM
+        assert list(temporary.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited for a minute")
+
+
+def children_of(process: int) -> list[int]:
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(number) for number in listed.split()]

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export.samples import Reader, choose_samples, split
+from kzoo_export.reader import Reader, choose_samples
+from kzoo_export.samples import split
 from kzoo_export.source.prepare import prepare
 from kzoo_export.spec import TensorSpec
 from tests.kzoo.models.tiny import tiny_backbone
@@ -91,6 +92,25 @@ def test_what_is_no_batch_is_an_error() -> None:
             read(given, "samples")
     with pytest.raises(ValueError, match="at least one sample"):
         read([], "samples")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [
+        ("int32", 2**31),
+        ("int32", -(2**31) - 1),
+        ("uint8", 256),
+        ("uint8", -1),
+        ("float32", 1e39),
+    ],
+)
+def test_numbers_that_the_type_of_an_input_cannot_hold(dtype: str, number: float) -> None:
+    one = Reader((TensorSpec("x", (1, 2), dtype),), {})
+    array = np.zeros((3, 2), type(number))
+    one.read(array, "samples")
+    array[1, 1] = number
+    with pytest.raises(ValueError, match=rf"samples\['x'\].*{dtype}.*Received"):
+        one.read(array, "samples")
 
 
 def test_one_input_takes_a_bare_array() -> None:
