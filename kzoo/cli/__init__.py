@@ -1,6 +1,5 @@
 """The `kzoo` command: one module a subcommand, each a thin function over the public API."""
 
-import os
 import sys
 
 import typer
@@ -11,7 +10,7 @@ from kzoo.cli.demo import run_demo
 from kzoo.cli.export import ExportCommand, export_model
 from kzoo.cli.info import show_info
 from kzoo.cli.list_presets import list_presets
-from kzoo.cli.output import print_error
+from kzoo.cli.output import native_logs_hidden, print_error
 from kzoo.cli.verify import verify_file
 
 app = typer.Typer(
@@ -34,9 +33,9 @@ app.command("demo")(run_demo)
 def main() -> None:
     """Run the command line; a mistake of the user is one clear line and exit code 1."""
     choose_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app()
+        with native_logs_hidden():
+            app()
     except (ValueError, ImportError, OSError, RuntimeError) as error:
         print_error(error, as_json="--json" in sys.argv)
         sys.exit(1)

@@ -1,9 +1,11 @@
 """What the commands print: results on stdout, progress and errors on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -83,6 +85,35 @@ def print_error(error: Exception, as_json: bool) -> None:
     err = Console(stderr=True)
     err.print(f"[bold red]Error:[/] {type(error).__name__}: ", end="")
     err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def native_logs_hidden() -> Iterator[None]:
+    """Keep what native libraries write to standard error off the terminal.
+
+    What Python writes there is shown as ever. With `TF_CPP_MIN_LOG_LEVEL` in the environment, all
+    is shown.
+
+    Yields:
+        While it is so.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    python_stream = sys.stderr
+    with (
+        os.fdopen(os.dup(2), "w", 1, encoding="utf-8", errors="replace") as terminal,
+        Path(os.devnull).open("w") as nowhere,
+    ):
+        os.dup2(nowhere.fileno(), 2)
+        sys.stderr = terminal
+        try:
+            yield
+        finally:
+            terminal.flush()
+            os.dup2(terminal.fileno(), 2)
+            sys.stderr = python_stream
 
 
 @contextmanager

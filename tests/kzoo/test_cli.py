@@ -242,3 +242,23 @@ def test_a_backend_that_is_absent_is_replaced_by_one_that_is_installed(
     monkeypatch.setattr(backend, "find_spec", lambda name: name == "jax" or None)
     backend.choose_backend()
     assert os.environ["KERAS_BACKEND"] == "jax"
+
+
+def test_only_native_libraries_are_silenced() -> None:
+    code = (
+        "import os, sys\n"
+        "from kzoo.cli.output import native_logs_hidden\n"
+        "with native_logs_hidden():\n"
+        "    os.write(2, b'I0000 chatter\\n'); print('a warning', file=sys.stderr)\n"
+        "os.write(2, b'afterwards\\n')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    for level, shown in (({}, "a warning\nafterwards\n"), ({"TF_CPP_MIN_LOG_LEVEL": "0"}, "I0000")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, **level},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr.startswith(shown)

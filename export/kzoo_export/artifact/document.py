@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
@@ -31,13 +32,36 @@ class Document:
         return "\n\n".join(_markdown(table) for table in self.tables()) + "\n"
 
     def __rich__(self) -> Group:
-        return Group(*self.tables())
+        tables = [(table, "") for table in self.tables()]
+        return Group(*[part for pair in tables for part in pair][:-1])
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=110, color_system=None)
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()
+
+
+def open_table(title: str, show_header: bool = True) -> Table:
+    """Start a table without vertical lines, to leave the width of a terminal to the text.
+
+    Args:
+        title: Its title.
+        show_header: Whether the columns have headings.
+
+    Returns:
+        The table, without columns.
+    """
+    return Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+        show_header=show_header,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
 
 
 def facts_table(title: str) -> Table:
@@ -49,7 +73,7 @@ def facts_table(title: str) -> Table:
     Returns:
         The table, with a column for the name of a fact and one for the fact.
     """
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = open_table(title, show_header=False)
     table.add_column("fact", no_wrap=True)
     table.add_column("value", overflow="fold")
     return table

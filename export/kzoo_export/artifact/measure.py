@@ -34,7 +34,7 @@ class Reference:
         outputs: The model's outputs on the samples, by name.
         backend: The backend that computed them.
         float_size: Bytes of the model's weights as float32.
-        trained_in: The half-precision policy of a model whose float32 form is the reference.
+        trained_in: The policy of a model whose float32 form is the reference, else `None`.
     """
 
     samples: Samples

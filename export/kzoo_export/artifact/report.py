@@ -1,14 +1,14 @@
 """What is known of an exported file: its contents, its accuracy, its speed and its origin."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from kzoo_export.artifact.document import Document, facts_table
+from kzoo_export.artifact.document import Document, facts_table, open_table
 from kzoo_export.recipe import Recipe, Tolerance
 from kzoo_export.spec import TensorSpec
 
@@ -111,22 +111,19 @@ class Verification(Document):
         """Lay out one line for each output."""
         verdict = "passed" if self.passed else "FAILED"
         title = f"Verification {verdict}: {self.num_samples} samples ({self.samples})"
-        table = Table(title=title, title_justify="left", caption_justify="left")
-        if any(output.weak for output in self.outputs):
-            table.caption = (
-                "weak: the model gives nearly the same for all samples, so that little is proven; "
-                "give `samples` of your own"
-            )
-        for column in ("output", "compared as"):
-            table.add_column(column)
-        for column in ("max abs", "cosine mean", "cosine min", "agree"):
-            table.add_column(column, justify="right")
-        table.add_column("verdict")
+        table = open_table(title)
+        table.caption = "\n".join(self._legend())
+        for column in ("output", "kind"):
+            # Folded where it must be, never cut.
+            table.add_column(column, overflow="fold")
+        for column in ("max abs", "cosine", "min", "agree"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
         for output in self.outputs:
             table.add_row(*_comparison_row(output, self.tolerance))
         bounds = self.tolerance
         table.add_row(
-            f"bound for {self.judged_as}",
+            "bound",
             "",
             f"{bounds.max_abs:g} x scale",
             f"{bounds.cosine_mean:g}",
@@ -134,6 +131,17 @@ class Verification(Document):
             f"{bounds.agreement:g}",
         )
         return [table]
+
+    def _legend(self) -> Iterator[str]:
+        """Say what the columns are, and what a reader must know of the rows."""
+        yield f"bound: the tolerance of {self.judged_as}; cosine, min: mean and least over rows"
+        if any(output.agreement is not None for output in self.outputs):
+            yield "agree: share of equal integers, or of rows with the same largest logit"
+        if any(output.kind is None for output in self.outputs):
+            yield "undeclared: compared as plain numbers; say what it is with `kinds`"
+        if any(output.weak for output in self.outputs):
+            yield "weak: nearly the same for all samples, so little is proven;"
+            yield "      give `samples` of your own"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +239,7 @@ class Benchmark(Document):
 def _comparison_row(output: Comparison, tolerance: Tolerance) -> tuple[str, ...]:
     return (
         output.name,
-        output.kind or "numbers (undeclared)",
+        output.kind or "undeclared",
         f"{output.max_abs:.2e}",
         "" if output.kind == "integers" else f"{output.cosine_mean:.6f}",
         "" if output.kind == "integers" else f"{output.cosine_min:.6f}",

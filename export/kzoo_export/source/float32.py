@@ -1,4 +1,4 @@
-"""The float32 form of a model that was trained in half precision."""
+"""The float32 form of a model that computes in another precision."""
 
 import json
 import tempfile
@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-_HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
+_OTHERS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
 _CONFIG = "config.json"
 
 
@@ -16,13 +16,13 @@ def in_float32(model: keras.Model) -> tuple[keras.Model, str | None]:
     """Give a model that computes in float32, with the same weights.
 
     Files are float32 before any recipe: the runtimes of phones compute in nothing that the
-    reduced precision of training would match.
+    reduced precision of training would match, and converters take no float64.
 
     Args:
         model: The model.
 
     Returns:
-        The model itself and `None`, or its float32 form and the policy it was trained with.
+        The model itself and `None`, or its float32 form and the policy it computes in.
     """
     found: set[str] = set()
     _replaced(keras.saving.serialize_keras_object(model), found)
@@ -48,20 +48,20 @@ def _patch(source: Path, target: Path) -> None:
 
 
 def _replaced(value: Any, found: set[str], key: str = "") -> Any:
-    """Replace every half-precision policy in a configuration, and note which there were."""
+    """Replace every other policy in a configuration, and note which there were."""
     if isinstance(value, dict):
         is_policy = value.get("class_name") == "DTypePolicy"
         inner = {
             name: _replaced(item, found, "dtype" if is_policy and name == "config" else name)
             for name, item in value.items()
         }
-        if key == "dtype" and value.get("name") in _HALF:
+        if key == "dtype" and value.get("name") in _OTHERS:
             found.add(value["name"])
             inner["name"] = "float32"
         return inner
     if isinstance(value, (list, tuple)):
         return [_replaced(item, found) for item in value]
-    if key == "dtype" and value in _HALF:
+    if key == "dtype" and value in _OTHERS:
         found.add(value)
         return "float32"
     return value

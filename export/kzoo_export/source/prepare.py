@@ -31,7 +31,7 @@ class Source:
         custom_objects: How another process gets the user's own classes.
         vocabularies: How many ids an input may hold, by name, where known.
         kinds: The kinds of its inputs and outputs, where known.
-        trained_in: The half-precision policy of a model that was trained in one, else `None`.
+        trained_in: The policy of a model that computes in another precision, else `None`.
     """
 
     model: keras.Model

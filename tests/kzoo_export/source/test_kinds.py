@@ -98,4 +98,4 @@ def test_the_report_says_what_was_compared_as_what(tmp_path: Path) -> None:
         "positive": "integers",
     }
     assert json.loads(report.to_json())["verification"]["outputs"][2]["cosine_mean"] is None
-    assert "numbers (undeclared)" in str(report)
+    assert "undeclared: compared as plain numbers" in str(report)
