@@ -12,7 +12,7 @@ bin := $(VENV)/bin
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean $(addprefix test-,$(BACKENDS))
+.PHONY: help demo test check format bench proof clean $(addprefix test-,$(BACKENDS))
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,8 +42,11 @@ bench: $(VENV)/.development ## Time kzoo's files and layers beside those of othe
 	$(bin)/python -m tests.bench.layers $(LAYERS_BENCH_ARGS) || status=1; \
 	exit $$status
 
+proof: $(VENV)/.development ## Prove what takes long: make proof [PROOF=name], resumable
+	PYTHONPATH=.:export $(bin)/python -m tests.proofs $(PROOF)
+
 clean: ## Remove the environment and what the commands built
-	rm -rf $(VENV) .demo .bench build dist
+	rm -rf $(VENV) .demo .bench .proof build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -95,10 +95,13 @@ def _registered_name(config: dict[str, Any]) -> str:
 
 
 def _registered(registered_name: str, config: dict[str, Any]) -> Any:
+    is_function = config["class_name"] == "function"
+    name = config["config"] if is_function else config["class_name"]
     value = keras.saving.get_registered_object(registered_name)
     if value is None:
-        is_function = config["class_name"] == "function"
-        name = config["config"] if is_function else config["class_name"]
+        # Not registered, but found where it is defined, such as some layers of KerasHub.
+        value = getattr(sys.modules.get(config.get("module") or ""), str(name), None)
+    if value is None:
         raise ValueError(
             f"`model` must be made of registered {'functions' if is_function else 'layers'}, so "
             f"that it can be loaded again. Received: {name} of the module {config.get('module')}. "

@@ -87,6 +87,16 @@ def test_custom_objects_by_dictionary(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded(x), 2 * x, rtol=1e-6)
 
 
+def test_layers_that_are_registered_nowhere_but_can_be_imported(tmp_path: Path) -> None:
+    inputs = keras.Input((8,), name="a")
+    source = prepare(keras.Model(inputs, Doubled()(inputs)))
+    assert source.custom_objects.imported == (("Doubled", __name__, "Doubled"),)
+    save(source, tmp_path)
+    loaded, _ = load(tmp_path)
+    del keras.saving.get_custom_objects()["Doubled"]
+    np.testing.assert_allclose(loaded(array(2, 8)), 2 * array(2, 8), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("call", "inputs", "outputs"),
     [

@@ -1,0 +1,1 @@
+"""What takes too long for a test: `make proof [PROOF=name]`. Resumable; CI runs it at toy size."""
