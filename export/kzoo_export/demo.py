@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Group
 from rich.table import Table
 
+from kzoo_export.artifact.document import open_table
 from kzoo_export.artifact.report import Report
 from kzoo_export.pipeline import export_all
 from kzoo_export.recipe import Recipe
@@ -44,7 +44,7 @@ class Demonstration:
 
     def _answers(self) -> Table:
         title = f"Nearest sentences, computed by {self.search_file}"
-        table = _plain_table(title)
+        table = open_table(title)
         table.add_column("cosine, sentence", no_wrap=True, overflow="ellipsis")
         for query, answers in self.found.items():
             table.add_row(f"[bold]{query}[/]")
@@ -137,7 +137,7 @@ def summary(reports: tuple[Report, ...]) -> Table:
         worst output, where a file has several), median and spread of the latency.
     """
     title = "Exported files, each verified in its own runtime"
-    table = _plain_table(title)
+    table = open_table(title)
     table.caption_justify = "left"
     table.caption = (
         "MB: size of the file; ratio: that size against the float32 weights of the model; "
@@ -162,10 +162,3 @@ def summary(reports: tuple[Report, ...]) -> Table:
             f"{report.latency.spread:.1f}",
         )
     return table
-
-
-def _plain_table(title: str) -> Table:
-    """Start a table without vertical lines, so that it fits a terminal of 80 columns."""
-    return Table(
-        title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
-    )

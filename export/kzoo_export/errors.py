@@ -1,5 +1,6 @@
 """The errors of an export. None of them leaves a file behind."""
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,3 +24,15 @@ class VerificationError(ExportError):
             f"{name} is too far from its model for the recipe {verification.judged_as!r}; "
             f"the file was not kept.\n{verification}"
         )
+
+
+def plain_text(message: str) -> str:
+    """Take the escape sequences that color a terminal out of a message.
+
+    Args:
+        message: What a framework said.
+
+    Returns:
+        The text alone.
+    """
+    return re.sub(r"\x1b\[[0-9;]*m", "", message)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from kzoo_export.artifact.accept import accept
+from kzoo_export.artifact.files import inspect
 from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.report import Report
 from kzoo_export.artifact.save import check_target, save, working_folder
@@ -161,6 +162,9 @@ def export_all(
     reference, seconds = _reference(source, verifying)
     with working_folder() as folder:
         lowered = _lower(source, signature, plan, portable, folder, _part(tell, 0.1, 0.7))
+        float_bytes = {
+            route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
+        }
         reports = {}
         for number, target in enumerate(plan):
             tell(f"quantize {target.path.name}", 0.7 + 0.3 * number / len(plan))
@@ -174,9 +178,10 @@ def export_all(
             quantized = {target.recipe.name: time.perf_counter() - start}
             origin = Origin(
                 path=target.path,
-                spec=Spec(target.format, target.route, (signature,), portable),
+                spec=float32.spec,
                 recipe=target.recipe,
                 float32_file=float32.path,
+                float_bytes=float_bytes[target.route],
                 calibration=used.source if used else None,
                 seed=seed,
                 seconds={"reference": seconds, **float32.seconds, **quantized},

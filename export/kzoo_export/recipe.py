@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 
 from kzoo.arguments import close_matches
 
+# Weights of fewer numbers stay float32: they save nothing, and their scales cost as much.
+SMALLEST_WEIGHT = 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Tolerance:

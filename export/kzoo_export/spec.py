@@ -48,11 +48,6 @@ class Signature:
     input_kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
     output_kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    @property
-    def batch_size(self) -> int:
-        """The static batch axis."""
-        return self.inputs[0].shape[0]
-
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Signature":
         """Rebuild a signature from `dataclasses.asdict`, possibly after a trip through JSON."""

@@ -91,12 +91,12 @@ def samples() -> dict[str, np.ndarray]:
     return arrays
 
 
-@pytest.mark.parametrize(("format", "route"), [("tflite", None), ("onnx", None)])
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_files_compute_what_the_model_does(
-    model: keras.Model, samples: dict[str, np.ndarray], format: str, route: str, tmp_path: Path
+    model: keras.Model, samples: dict[str, np.ndarray], format: str, tmp_path: Path
 ) -> None:
     path = tmp_path / f"model.{format}"
-    report = export(model, path, samples=samples, route=route)
+    report = export(model, path, samples=samples)
     names = [name for part in PARTS for name in NAMES.get(part, [part])]
     assert [tensor.name for tensor in report.inspection.inputs] == list(INPUTS)
     assert [tensor.name for tensor in report.inspection.outputs] == names

@@ -4,6 +4,7 @@ A subject is done once its `results.json` is in the folder; a run that was inter
 the next one.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -71,8 +72,6 @@ def export_here(name: str, folder: Path, toy: bool) -> None:
     """Export a subject from the backend of this process."""
     import keras
 
-    import kzoo  # noqa: F401 (registers its layers)
-
     backend = keras.backend.backend()
     subject = SUBJECTS[name]
     size = subject.toy if toy else subject.size
@@ -81,8 +80,8 @@ def export_here(name: str, folder: Path, toy: bool) -> None:
         model = subject.build(size)
         model.save(folder / "model.keras")
     else:
-        import keras_hub  # noqa: F401 (its layers are in the file)
-
+        # Its layers are in the file.
+        importlib.import_module("keras_hub")
         model = keras.saving.load_model(folder / "model.keras", compile=False)
     samples = subject.samples(model, size)
     length = size if subject.has_length else None

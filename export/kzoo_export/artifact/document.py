@@ -32,8 +32,7 @@ class Document:
         return "\n\n".join(_markdown(table) for table in self.tables()) + "\n"
 
     def __rich__(self) -> Group:
-        tables = [(table, "") for table in self.tables()]
-        return Group(*[part for pair in tables for part in pair][:-1])
+        return Group(*self.tables())
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=110, color_system=None)
@@ -58,7 +57,6 @@ def open_table(title: str, show_header: bool = True) -> Table:
         caption_justify="left",
         box=box.SIMPLE,
         show_header=show_header,
-        show_edge=False,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )

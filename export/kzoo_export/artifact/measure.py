@@ -53,6 +53,7 @@ class Origin:
         spec: What it must be.
         recipe: How its numbers are stored and computed.
         float32_file: The file that was quantized.
+        float_bytes: Bytes of its weights.
         calibration: The samples that calibrated it, in words.
         seed: Seed of everything random.
         seconds: The time of each step.
@@ -62,6 +63,7 @@ class Origin:
     spec: Spec
     recipe: Recipe
     float32_file: Path
+    float_bytes: int
     calibration: str | None
     seed: int
     seconds: Mapping[str, float]
@@ -97,7 +99,7 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
         portable=spec.portable,
         size=size,
         float_size=reference.float_size,
-        float_bytes=sum(inspect(origin.float32_file).weight_bytes.values()),
+        float_bytes=origin.float_bytes,
         ratio=round(size / max(reference.float_size, 1), 5),
         verification=verification,
         inspection=inspection,

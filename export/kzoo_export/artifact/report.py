@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from kzoo_export.artifact.document import Document, facts_table, open_table
@@ -214,15 +213,8 @@ class Benchmark(Document):
 
     def tables(self) -> list[Table]:
         """Lay out one line for each file, with its time against the first file's."""
-        table = Table(
-            title="Latency of one call",
-            title_justify="left",
-            caption="ratio: median latency against the first file",
-            caption_justify="left",
-            box=box.SIMPLE,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-        )
+        table = open_table("Latency of one call")
+        table.caption = "ratio: median latency against the first file"
         table.add_column("file", overflow="fold")
         for column in ("median ms", "IQR ms", "ratio", "threads", "repeats"):
             table.add_column(column, justify="right", no_wrap=True)

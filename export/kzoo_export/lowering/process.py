@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from kzoo_export.errors import ExportError
+from kzoo_export.errors import ExportError, plain_text
 from kzoo_export.lowering import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
 from kzoo_export.lowering.routes import ROUTES
 from kzoo_export.spec import Spec
@@ -21,8 +21,6 @@ from kzoo_export.spec import Spec
 Progress = Callable[[str, float], None]
 
 _STEPS = ("start", "load", "lower")
-# What colors text on a terminal.
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 12
 # Start-up chatter of the native libraries: never the reason of a failure.
 _CHATTER = re.compile(r"^(WARNING: All log messages|[IW]0000 |\d{4}-\d\d-\d\d .*: [IW] |To enable)")
@@ -30,9 +28,10 @@ _CHATTER = re.compile(r"^(WARNING: All log messages|[IW]0000 |\d{4}-\d\d-\d\d .*
 
 @dataclasses.dataclass(frozen=True)
 class Lowered:
-    """A float32 file, and the seconds that each step of making it took."""
+    """A float32 file, what it is, and the seconds that each step of making it took."""
 
     path: Path
+    spec: Spec
     seconds: Mapping[str, float]
 
 
@@ -72,7 +71,7 @@ def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> 
     path = folder / file_name(spec.format)
     if not path.is_file():
         raise ExportError(f"Lowering by the route {spec.route!r} made no file")
-    return Lowered(path, _durations(started))
+    return Lowered(path, spec, _durations(started))
 
 
 def _command(source_folder: Path, folder: Path) -> list[str]:
@@ -130,7 +129,7 @@ def _explain(status: int, route: str, folder: Path, last: Iterable[str]) -> str:
             reason += " (often for lack of memory)"
     elif (folder / FAILURE_FILE).is_file():
         failure = json.loads((folder / FAILURE_FILE).read_text())
-        message = _ESCAPE.sub("", failure["message"])
+        message = plain_text(failure["message"])
         return f"The route {route!r} failed: {failure['type']}: {message}"
     else:
         reason = f"The process of the route {route!r} ended with status {status}"

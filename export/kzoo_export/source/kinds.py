@@ -43,8 +43,7 @@ def find_kinds(model: keras.Model, given: Mapping[str, str] | None = None) -> Ki
     inputs, outputs = named_inputs(model), symbolic_outputs(model)
     given = given or {}
     _check(given, inputs, outputs)
-    declared = getattr(model, "output_kinds", {})
-    found = {name: declared.get(name) or _kind_of(tensor) for name, tensor in outputs.items()}
+    found = _kinds_of(model, outputs)
     masks = {name: "mask" for name, tensor in inputs.items() if _is_mask(model, tensor)}
     return Kinds(
         inputs={**masks, **{name: kind for name, kind in given.items() if name in inputs}},
@@ -70,6 +69,12 @@ def _check(given: Mapping[str, str], inputs: Mapping[str, Any], outputs: Mapping
             )
 
 
+def _kinds_of(model: keras.Model, outputs: Mapping[str, Any]) -> dict[str, str | None]:
+    """Ask the model for the kinds of its outputs and, where it says nothing, its layers."""
+    declared = getattr(model, "output_kinds", {})
+    return {name: declared.get(name) or _kind_of(tensor) for name, tensor in outputs.items()}
+
+
 def _kind_of(tensor: Any) -> str | None:
     """Follow an output back to the layer that says what it is."""
     history = getattr(tensor, "_keras_history", None)
@@ -88,14 +93,11 @@ def _kind_of(tensor: Any) -> str | None:
 
 def _kind_in_model(model: keras.Model, index: int) -> str | None:
     """Find the kind of one output of a model inside another one."""
-    inner = getattr(model, "outputs", None)
-    if not inner:
+    if not getattr(model, "outputs", None):
         return None
-    names = symbolic_outputs(model)
-    declared = getattr(model, "output_kinds", {})
-    by_tensor = {id(tensor): name for name, tensor in names.items()}
-    tensor = inner[index]
-    return declared.get(by_tensor.get(id(tensor))) or _kind_of(tensor)
+    outputs = symbolic_outputs(model)
+    kinds = _kinds_of(model, outputs)
+    return next(kinds[name] for name, each in outputs.items() if each is model.outputs[index])
 
 
 def _is_mask(model: keras.Model, tensor: Any) -> bool:

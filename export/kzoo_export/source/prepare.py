@@ -1,15 +1,14 @@
 """Prepare a model for export: what is known of it before any file is made."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
+from kzoo_export.errors import plain_text
 from kzoo_export.reader import Reader
 from kzoo_export.samples import Samples
 from kzoo_export.source.custom_objects import CustomObjects, collect
@@ -118,14 +117,6 @@ class Source:
                 raise ValueError(_needs_samples(self.model, samples, f"NaN in {name!r}"))
         return outputs
 
-    def save(self, path: Path) -> None:
-        """Write the model to a `.keras` file.
-
-        Args:
-            path: File to write.
-        """
-        self.model.save(path)
-
 
 def prepare(model: keras.Model, kinds: Mapping[str, str] | None = None) -> Source:
     """Look at a model once, for every file that is made of it.
@@ -160,7 +151,7 @@ def _refuse_quantized(model: keras.Model) -> None:
 
 def _needs_samples(model: keras.Model, samples: Samples, reason: str) -> str:
     """Ask for samples, with the first lines of the reason."""
-    reason = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", reason).split())[:300]
+    reason = " ".join(plain_text(reason).split())[:300]
     return (
         f"`samples` must be given for this model, as it cannot be run on {samples.source}: its "
         f"inputs may be ids of a table that is not known. Received: samples=None for "

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo_export.recipe import Recipe, find_method
+from kzoo_export.recipe import SMALLEST_WEIGHT, Recipe, find_method
 from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
-
-# Weights of fewer numbers stay as they are: they save nothing, and scales cost as much.
-SMALLEST_WEIGHT = 1024
 
 
 def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:

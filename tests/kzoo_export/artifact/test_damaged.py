@@ -93,9 +93,7 @@ def test_damaged_files_are_one_clear_error(
     assert result.exception is None or "`path` must be" in str(result.exception)
 
 
-def test_runtime_that_dies(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runtime_that_dies(exported: Exported) -> None:
     """As by a file that makes native code write where it must not."""
     _, reports = exported
     feed = {"words": np.zeros((1, 12), "int32"), "numbers": np.zeros((1, 32), "float32")}
@@ -107,9 +105,7 @@ def test_runtime_that_dies(
             runner(feed)
 
 
-def test_loading_that_never_ends(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_that_never_ends(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     _, reports = exported
     monkeypatch.setattr(isolated_module, "_LOADING_LIMIT", 0.01)
     start = time.monotonic()

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-# Matrices below this many elements stay as they are: they save nothing, and a scale for each
-# channel costs as much. TFLite draws the same line.
-SMALLEST_WEIGHT = 1024
+from kzoo_export.recipe import SMALLEST_WEIGHT
 
 
 class Editor:
