@@ -1,7 +1,7 @@
 """The models that are exported in `foreign_models`: how each is built and fed.
 
-Weights are random, but the statistics of batch normalization and the last bias come from real
-images, so that outputs of different images differ.
+Weights are random, but the statistics of batch normalization and the last kernel and bias are set
+from real images, so that outputs of different images differ.
 """
 
 import dataclasses
@@ -11,6 +11,16 @@ from typing import Any
 import numpy as np
 
 Samples = np.ndarray | dict[str, np.ndarray]
+PHOTOGRAPHS = (
+    "astronaut",
+    "camera",
+    "coffee",
+    "coins",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "page",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +52,11 @@ def application(name: str) -> Callable[[int], Any]:
 
 
 def settle(model: Any, images: np.ndarray) -> None:
-    """Give normalization the statistics of images, and center the outputs with the last bias."""
+    """Give normalization the statistics of images, and make the outputs of images differ.
+
+    Features of random layers lie along one or two directions, mostly brightness and contrast. The
+    last kernel brings these down to the third principal direction, the last bias centers.
+    """
     import keras
 
     layers = model._flatten_layers()
@@ -55,25 +69,30 @@ def settle(model: Any, images: np.ndarray) -> None:
         layer.momentum = 0.0
     if normalizations:
         model(images, training=True)
-    outputs = keras.ops.convert_to_numpy(model(images, training=False))
     last = next(x for x in reversed(model.layers) if getattr(x, "bias", None) is not None)
-    last.bias.assign(-outputs.mean(axis=0))
+    features = keras.ops.convert_to_numpy(keras.Model(model.input, last.input)(images))
+    features = features.reshape(len(images), -1)
+    _, extents, directions = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    excess = 1 - np.minimum(1, extents[2] / extents)
+    kernel = keras.ops.convert_to_numpy(last.kernel)
+    flat = kernel.reshape(features.shape[1], -1)
+    flat = flat - (directions.T * excess) @ (directions @ flat)
+    last.kernel.assign(flat.reshape(kernel.shape))
+    last.bias.assign(-features.mean(axis=0) @ flat)
 
 
 def photographs(model: Any, size: int) -> np.ndarray:
-    """Cut squares out of the photographs of scikit-image, and scale them to 0..255."""
+    """Take the middle squares of photographs of scikit-image, in 0..255."""
     import skimage
 
-    pictures = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee()]
-    pictures.append(skimage.data.rocket())
-    random = np.random.default_rng(0)
     squares = []
-    for number in range(16):
-        picture = pictures[number % len(pictures)]
-        side = int(random.integers(150, min(picture.shape[:2])))
-        top, left = (int(random.integers(0, extent - side + 1)) for extent in picture.shape[:2])
-        cut = picture[top : top + side, left : left + side]
-        squares.append(skimage.transform.resize(cut, (size, size), preserve_range=True))
+    for name in PHOTOGRAPHS:
+        picture = np.atleast_3d(getattr(skimage.data, name)())[:, :, :3]
+        side = min(picture.shape[:2])
+        top, left = ((extent - side) // 2 for extent in picture.shape[:2])
+        square = picture[top : top + side, left : left + side]
+        square = skimage.transform.resize(square, (size, size), preserve_range=True)
+        squares.append(np.broadcast_to(square, (size, size, 3)))
     return np.stack(squares).astype("float32")
 
 
