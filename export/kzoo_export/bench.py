@@ -10,10 +10,9 @@ import numpy as np
 from kzoo.arguments import check_positive_integers
 from kzoo_export.artifact.files import existing
 from kzoo_export.artifact.isolated import IsolatedRunner, isolated
-from kzoo_export.artifact.latency import summarize
+from kzoo_export.artifact.measure import summarize
 from kzoo_export.artifact.report import Benchmark
-from kzoo_export.reader import Reader
-from kzoo_export.samples import batches
+from kzoo_export.samples import Reader, batches
 
 # Calls in one turn.
 _TURN = 5

@@ -11,15 +11,13 @@ from typing import Any
 import keras
 
 from kzoo_export.artifact.accept import accept
-from kzoo_export.artifact.files import inspect
+from kzoo_export.artifact.files import check_target, inspect, save, working_folder
 from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.report import Report
-from kzoo_export.artifact.save import check_target, save, working_folder
 from kzoo_export.lowering.process import Lowered, lower
 from kzoo_export.lowering.routes import choose_route
-from kzoo_export.reader import choose_samples
 from kzoo_export.recipe import Recipe, get_recipe
-from kzoo_export.samples import Samples
+from kzoo_export.samples import Samples, choose_samples
 from kzoo_export.source.prepare import Source, prepare
 from kzoo_export.source.saving import save as save_source
 from kzoo_export.spec import Signature, Spec, format_of
@@ -222,7 +220,7 @@ def _lower(
     tell("save", 0.0)
     saved = folder / "source"
     saved.mkdir()
-    save_source(source, saved)
+    save_source(source.model, source.custom_objects, saved)
     formats = {target.route: target.format for target in plan}
     lowered = {}
     for number, (route, format) in enumerate(formats.items()):

@@ -1,9 +1,13 @@
-"""Samples: arrays by input name, cut in batches and in parts."""
+"""Samples: what a caller gives, checked, or made where nothing is given; batches and parts."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from kzoo.arguments import close_matches
+from kzoo_export.spec import TensorSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,19 +23,6 @@ class Samples:
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
-
-    def rows(self, indices: np.ndarray, source: str) -> "Samples":
-        """Select rows.
-
-        Args:
-            indices: Which ones.
-            source: Description of the selection.
-
-        Returns:
-            The selected rows.
-        """
-        arrays = {name: array[indices] for name, array in self.arrays.items()}
-        return Samples(arrays, source, self.given)
 
 
 def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
@@ -56,8 +47,11 @@ def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     half = len(samples) // 2
     parts = np.sort(order[half:]), np.sort(order[:half])
     label = f"of {samples.source}, split with seed {seed}"
-    verifying, calibrating = (samples.rows(part, f"{len(part)} {label}") for part in parts)
-    return verifying, calibrating
+    verifying, calibrating = ({k: a[part] for k, a in samples.arrays.items()} for part in parts)
+    return (
+        Samples(verifying, f"{len(parts[0])} {label}", samples.given),
+        Samples(calibrating, f"{len(parts[1])} {label}", samples.given),
+    )
 
 
 def batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> Iterator[dict[str, np.ndarray]]:
@@ -74,3 +68,232 @@ def batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> Iterator[dict[
     for start in range(0, num_rows, batch_size):
         rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)
         yield {name: array[rows] for name, array in arrays.items()}
+
+
+# Rows used where the caller gives no samples.
+_NUM_TEXTS = 64
+_NUM_SYNTHETIC = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Turns what a caller gives into checked samples for the inputs of a file.
+
+    `limits` holds the number of rows of the table each integer input looks up, `kinds` what the
+    inputs are, where known.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    limits: Mapping[str, int]
+    tokenizer: Any = None
+    seed: int = 0
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def read(self, given: Any, argument: str) -> Samples:
+        """Read x, a tuple (x, y) or (x, y, sample_weight) as `fit` takes it, or batches of these.
+
+        x is a dictionary of arrays, one array for a model with one input, or a list of texts. A
+        tuple is never a sequence of batches. Labels and weights never enter the model.
+
+        Args:
+            given: What the caller gave.
+            argument: Its name, for messages.
+
+        Returns:
+            The checked samples.
+
+        Raises:
+            ValueError: If they do not fit the inputs.
+        """
+        one = isinstance(given, Mapping | tuple | str) or hasattr(given, "shape") or _texts(given)
+        if not one and not isinstance(given, Iterable):
+            raise ValueError(_expected(argument, given))
+        batches = [given] if one else list(given)
+        if not batches:
+            raise ValueError(f"`{argument}` must have at least one sample. Received: none")
+        parts = [self._read_batch(batch, argument) for batch in batches]
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        samples = Samples(self._check(merged, argument), "")
+        kind = "texts" if all(_texts(_inputs_of(batch)) for batch in batches) else "samples"
+        labels = ", labels not used" if any(_has_labels(batch) for batch in batches) else ""
+        return dataclasses.replace(samples, source=f"{len(samples)} given {kind}{labels}")
+
+    def default(self, count: int = 1) -> Samples:
+        """Make samples where none were given.
+
+        Args:
+            count: How many sets of samples will be cut from these.
+
+        Returns:
+            Sentences of the packaged sample for a model with a tokenizer, else random numbers.
+        """
+        if self.tokenizer is not None:
+            from kzoo.data import sample_texts
+
+            texts = sample_texts()
+            # Spread over the whole file, so that every source in it is heard.
+            picked = np.linspace(0, len(texts) - 1, count * _NUM_TEXTS).astype(int)
+            unique = [texts[i] for i in dict.fromkeys(picked.tolist())]
+            arrays = self._check(self._tokenize(unique, "samples"), "samples")
+            return Samples(arrays, f"{len(unique)} packaged sentences", given=False)
+        random = np.random.default_rng(self.seed)
+        num_rows = count * _NUM_SYNTHETIC
+        arrays = {entry.name: self._random(entry, num_rows, random) for entry in self.inputs}
+        return Samples(arrays, f"{num_rows} random samples, seed {self.seed}", given=False)
+
+    def _read_batch(self, batch: Any, argument: str) -> dict[str, np.ndarray]:
+        """Turn one batch into arrays by input name, its labels left out."""
+        inputs = _inputs_of(batch)
+        if isinstance(inputs, str):
+            raise ValueError(f"`{argument}` must be a list of texts. Received: one string")
+        if _texts(inputs):
+            return self._tokenize(list(inputs), argument)
+        if isinstance(inputs, Mapping):
+            arrays = {name: _to_array(value) for name, value in inputs.items()}
+        elif hasattr(inputs, "shape") and len(self.inputs) == 1:
+            arrays = {self.inputs[0].name: _to_array(inputs)}
+        else:
+            raise ValueError(_expected(argument, inputs))
+        self._check_names(arrays, argument)
+        return arrays
+
+    def _tokenize(self, texts: list[str], argument: str) -> dict[str, np.ndarray]:
+        if self.tokenizer is None:
+            raise ValueError(
+                f"`{argument}` can only be texts for a model with a `tokenizer`: this one has "
+                f"none. Received: {len(texts)} texts. Give a dictionary of arrays"
+            )
+        arrays = self.tokenizer(texts, length=self.inputs[0].shape[1])
+        return {entry.name: arrays[entry.name] for entry in self.inputs}
+
+    def _check(self, arrays: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
+        """Check the arrays of all inputs and give them the dtypes of the file."""
+        checked = {entry.name: self._fit(entry, arrays, argument) for entry in self.inputs}
+        counts = {name: len(array) for name, array in checked.items()}
+        if len(set(counts.values())) != 1 or 0 in counts.values():
+            raise ValueError(
+                f"`{argument}` must have the same number of rows in each input, at least one. "
+                f"Received: {counts}"
+            )
+        return checked
+
+    def _check_names(self, arrays: Mapping[str, Any], argument: str) -> None:
+        expected = [entry.name for entry in self.inputs]
+        for name in sorted(set(arrays) - set(expected)):
+            raise ValueError(
+                f"`{argument}` must have the inputs of the model. Received: {name!r}. "
+                f"{close_matches(str(name), expected)}"
+            )
+        missing = [name for name in expected if name not in arrays]
+        if missing:
+            raise ValueError(
+                f"`{argument}` must have every input of the model: {', '.join(expected)}. "
+                f"Received: {', '.join(map(str, arrays)) or 'nothing'}; missing: "
+                f"{', '.join(missing)}"
+            )
+
+    def _fit(
+        self, entry: TensorSpec, arrays: Mapping[str, np.ndarray], argument: str
+    ) -> np.ndarray:
+        """Check the shape, the dtype and the values of one input."""
+        array = arrays[entry.name]
+        where = f"`{argument}[{entry.name!r}]`"
+        if array.ndim != len(entry.shape) or array.shape[1:] != entry.shape[1:]:
+            expected = ("N", *entry.shape[1:])
+            raise ValueError(
+                f"{where} must have the shape ({', '.join(map(str, expected))}). "
+                f"Received: shape={array.shape}"
+            )
+        kinds = "biuf" if entry.dtype.startswith("float") else "biu"
+        if array.dtype.kind not in kinds:
+            kind = "numbers" if "f" in kinds else "integers"
+            raise ValueError(f"{where} must hold {kind}. Received: dtype={array.dtype}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{where} must be finite. Received: NaN or infinity")
+        self._check_values(entry, array, where)
+        return array.astype(entry.dtype)
+
+    def _check_values(self, entry: TensorSpec, array: np.ndarray, where: str) -> None:
+        """Refuse ids that are in no table, and numbers that a cast would wrap around."""
+        if array.dtype == bool or not array.size:
+            return
+        holds = np.finfo(entry.dtype) if entry.dtype.startswith("float") else np.iinfo(entry.dtype)
+        low, high, what = holds.min, holds.max, f"numbers of the input's type, {entry.dtype},"
+        if entry.name in self.limits or self.kinds.get(entry.name) == "token_ids":
+            low, high, what = 0, min(high, self.limits.get(entry.name, high + 1) - 1), "ids"
+            if (array % 1 != 0).any():
+                raise ValueError(f"{where} must hold ids, whole numbers. Received: fractions")
+        for extreme in (array.min(), array.max()):
+            if not low <= extreme <= high:
+                raise ValueError(
+                    f"{where} must hold {what} from {low} to {high}. Received: {extreme}"
+                )
+
+    def _random(self, entry: TensorSpec, num_rows: int, random: np.random.Generator) -> np.ndarray:
+        """Draw plausible values: ids of the vocabulary, masks of different lengths, or normals."""
+        shape, kind = (num_rows, *entry.shape[1:]), self.kinds.get(entry.name)
+        if kind == "token_ids" and entry.name not in self.limits:
+            raise ValueError(
+                f"`samples` must be given: {entry.name!r} holds ids of a table whose size is not "
+                "known. Received: samples=None"
+            )
+        if entry.dtype.startswith("float") and kind is None:
+            return random.standard_normal(shape).astype(entry.dtype)
+        if kind == "mask" and len(shape) == 2:
+            lengths = random.integers(max(1, shape[1] // 4), shape[1] + 1, num_rows)
+            return (np.arange(shape[1]) < lengths[:, None]).astype(entry.dtype)
+        high = 256 if entry.dtype == "uint8" else self.limits.get(entry.name, 2)
+        return random.integers(0, high, shape).astype(entry.dtype)
+
+
+def choose_samples(
+    reader: Reader, samples: Any, calibration: Any, calibrates: bool
+) -> tuple[Samples, Samples | None]:
+    """Decide what verifies and what calibrates; the two never share a row of one source.
+
+    Args:
+        reader: Reads what is given.
+        samples: What the caller gave to verify on, or `None`.
+        calibration: What the caller gave to calibrate on, or `None`.
+        calibrates: Whether any recipe calibrates.
+
+    Returns:
+        The samples that verify and those that calibrate, `None` where nothing calibrates.
+    """
+    given = None if samples is None else reader.read(samples, "samples")
+    calibrating = None if calibration is None else reader.read(calibration, "calibration")
+    if not calibrates:
+        return given or calibrating or reader.default(), None
+    if given is not None and calibrating is not None:
+        return given, calibrating
+    return split(given or calibrating or reader.default(count=2), reader.seed)
+
+
+def _inputs_of(batch: Any) -> Any:
+    """Return x of (x,), (x, y) or (x, y, sample_weight), and of x alone."""
+    return batch[0] if isinstance(batch, tuple) and 1 <= len(batch) <= 3 else batch
+
+
+def _has_labels(batch: Any) -> bool:
+    return isinstance(batch, tuple) and len(batch) > 1
+
+
+def _texts(value: Any) -> bool:
+    """Tell whether a value is a list of texts."""
+    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], str)
+
+
+def _expected(argument: str, given: Any) -> str:
+    """Say which samples there can be, and what came instead."""
+    return (
+        f"`{argument}` must be a dictionary of arrays, one array for a model with one input, a "
+        "list of texts, a tuple (x, y) or (x, y, sample_weight) of one of these and what belongs "
+        f"to it, or an iterable of such batches. Received: {type(given).__name__}"
+    )
+
+
+def _to_array(value: Any) -> np.ndarray:
+    """Turn a list or a tensor of any framework into an array."""
+    if hasattr(value, "detach"):  # PyTorch's, which NumPy reads on the CPU only
+        value = value.detach().cpu()
+    return np.asarray(value)

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 
 from kzoo.layers import static_graph
-from kzoo_export.lowering import file_name
-from kzoo_export.lowering.routes import ROUTES
+from kzoo_export.lowering.routes import ROUTES, file_name
 from kzoo_export.recipe import Recipe
 from kzoo_export.source.names import file_dtype
 from kzoo_export.spec import Signature, Spec, TensorSpec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kzoo_export import Report, benchmark
-from kzoo_export.artifact.latency import summarize
+from kzoo_export.artifact.measure import summarize
 
 pytestmark = pytest.mark.once
 

@@ -55,7 +55,8 @@ def settle(model: Any, images: np.ndarray) -> None:
     """Give normalization the statistics of images, and make the outputs of images differ.
 
     Features of random layers lie along one or two directions, mostly brightness and contrast. The
-    last kernel brings these down to the third principal direction, the last bias centers.
+    last kernel brings these half the way down to the third principal direction, the last bias
+    centers.
     """
     import keras
 
@@ -73,7 +74,7 @@ def settle(model: Any, images: np.ndarray) -> None:
     features = keras.ops.convert_to_numpy(keras.Model(model.input, last.input)(images))
     features = features.reshape(len(images), -1)
     _, extents, directions = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
-    excess = 1 - np.minimum(1, extents[2] / extents)
+    excess = 1 - np.sqrt(np.minimum(1, extents[2] / extents))
     kernel = keras.ops.convert_to_numpy(last.kernel)
     flat = kernel.reshape(features.shape[1], -1)
     flat = flat - (directions.T * excess) @ (directions @ flat)

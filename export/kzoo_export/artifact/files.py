@@ -1,13 +1,21 @@
-"""Open an exported file by its suffix. Imports no deep-learning framework."""
+"""Exported files: open one by its suffix, run it, and put finished ones in their place."""
 
+import contextlib
 import importlib
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
 
-from kzoo_export.artifact.report import Inspection
+from kzoo_export.artifact.report import Inspection, Report
+from kzoo_export.errors import ExportError
 from kzoo_export.samples import batches
 from kzoo_export.spec import TensorSpec, format_of
 
@@ -98,3 +106,96 @@ def run_batches(runner: Runner, arrays: Mapping[str, np.ndarray]) -> dict[str, n
         tensor.name: np.concatenate([np.asarray(out[tensor.name]) for out in outputs])[:num_rows]
         for tensor in runner.outputs
     }
+
+
+def check_target(path: Path) -> None:
+    """Check early that a file can be written where it is wanted.
+
+    Args:
+        path: The final name.
+
+    Raises:
+        ValueError: If its folder does not exist or cannot be written, or the name is a folder's.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise ValueError(f"`path` must be in an existing folder. Received: path={str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"`path` must be a file, not a folder. Received: path={str(path)!r}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"`path` must be in a writable folder. Received: path={str(path)!r}")
+
+
+@contextlib.contextmanager
+def working_folder() -> Iterator[Path]:
+    """Make a temporary folder that is gone afterwards, also where the process is terminated.
+
+    Yields:
+        The folder.
+    """
+    with (
+        _terminating_by_exception(),
+        tempfile.TemporaryDirectory(prefix="kzoo-", ignore_cleanup_errors=True) as name,
+    ):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _terminating_by_exception() -> Iterator[None]:
+    """Let SIGTERM, such as of a job's time limit, raise `SystemExit`, so that all is cleaned up.
+
+    Only where the process has no handler of its own, and in the main thread, which runs handlers.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def save(reports: Mapping[Path, Report]) -> None:
+    """Copy verified files to their final names, each with its report beside it.
+
+    Everything is first written in full under hidden names in the target folders; only then are
+    the names changed, which no other process sees half done.
+
+    Args:
+        reports: The report of each file that waits in the working folder.
+
+    Raises:
+        ExportError: If a file cannot be written, for want of space or of rights. Nothing is left.
+    """
+    with contextlib.ExitStack() as stack:
+        finished = []
+        for source, report in reports.items():
+            target = Path(report.path)
+            file = stack.enter_context(_partial(target))
+            as_json = stack.enter_context(_partial(Path(f"{target}.report.json")))
+            as_markdown = stack.enter_context(_partial(Path(f"{target}.report.md")))
+            try:
+                shutil.copyfile(source, file[0])
+                as_json[0].write_text(report.to_json(), encoding="utf-8")
+                as_markdown[0].write_text(report.to_markdown(), encoding="utf-8")
+            except OSError as error:
+                raise ExportError(f"{target} could not be written: {error.strerror}") from error
+            finished += [file, as_json, as_markdown]
+        for partial, final in finished:
+            partial.replace(final)
+
+
+@contextlib.contextmanager
+def _partial(final: Path) -> Iterator[tuple[Path, Path]]:
+    """Reserve a hidden name beside a final one, and leave nothing under it."""
+    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    try:
+        yield partial, final
+    finally:
+        partial.unlink(missing_ok=True)

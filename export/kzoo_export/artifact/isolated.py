@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from kzoo_export.artifact.files import existing, load
-from kzoo_export.artifact.latency import time_calls
+from kzoo_export.artifact.measure import time_calls
 from kzoo_export.errors import ExportError
 from kzoo_export.spec import TensorSpec
 

@@ -1,17 +1,17 @@
 """Measure a file before it gets its final name: inspect, run, compare, time."""
 
 import dataclasses
+import importlib.metadata
+import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.files import Runner, inspect, load
-from kzoo_export.artifact.latency import summarize, time_calls
 from kzoo_export.artifact.report import Inspection, Latency, Report
-from kzoo_export.artifact.versions import versions
 from kzoo_export.errors import ExportError
 from kzoo_export.recipe import Recipe
 from kzoo_export.samples import Samples, batches
@@ -165,3 +165,69 @@ def _warnings(
     if smaller and size >= float_size:
         warnings.append(f"the file is no smaller than the float32 file, {float_size} bytes")
     return tuple(warnings)
+
+
+# Calls that warm the caches, which are not timed.
+_WARM_UP = 2
+
+
+def time_calls(runner: Runner, feed: Mapping[str, np.ndarray], repeats: int) -> list[float]:
+    """Time single calls of a loaded file, after a few that are not timed.
+
+    Args:
+        runner: The loaded file.
+        feed: One batch.
+        repeats: Timed calls.
+
+    Returns:
+        Milliseconds of each call.
+    """
+    for _ in range(_WARM_UP):
+        runner(feed)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        runner(feed)
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def summarize(times: Sequence[float], threads: int) -> Latency:
+    """Reduce repeated calls to their median and interquartile range.
+
+    Args:
+        times: Milliseconds of each call.
+        threads: Threads they ran on.
+
+    Returns:
+        The summary.
+    """
+    low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
+    return Latency(round(median, 4), round(high - low, 4), threads, len(times))
+
+
+_DISTRIBUTIONS = {
+    "tensorflow": ("tensorflow", "ai-edge-litert", "ai-edge-quantizer"),
+    "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "tf2onnx": ("tensorflow", "tf2onnx", "onnx", "onnxscript", "onnxruntime"),
+}
+
+
+def versions(route: str, backend: str) -> dict[str, str]:
+    """Look up the versions of everything that shaped a file.
+
+    Args:
+        route: How the file was lowered.
+        backend: The backend that computed the reference.
+
+    Returns:
+        Version by name.
+    """
+    found = {"python": platform.python_version(), "backend": backend}
+    for name in ("keras", "kzoo", backend, *_DISTRIBUTIONS[route]):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            # Run from a checkout, or installed under another name such as tensorflow-cpu.
+            continue
+    return found

@@ -8,7 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from kzoo_export.lowering import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
+from kzoo_export.lowering.routes import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
 from kzoo_export.spec import Spec
 
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kzoo_export.errors import ExportError, plain_text
-from kzoo_export.lowering import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
-from kzoo_export.lowering.routes import ROUTES
+from kzoo_export.lowering.routes import FAILURE_FILE, PROGRESS, ROUTES, SPEC_FILE, file_name
 from kzoo_export.spec import Spec
 
 Progress = Callable[[str, float], None]

@@ -1,9 +1,19 @@
-"""The routes: ways to lower a Keras model to a format."""
+"""The routes: ways to lower a Keras model to a format, and what parent and child agree on.
+
+The parent (`process.lower`) writes a `Spec` to `spec.json` in a job folder; the child
+(`python -m kzoo_export.lowering SOURCE_FOLDER JOB_FOLDER`) writes the file of the format beside it.
+The child prints progress as lines that start with `PROGRESS`; everything else it prints is kept for
+errors. A failure it can explain is written to `failure.json`.
+"""
 
 import dataclasses
 
 from kzoo.arguments import require_packages
 from kzoo_export.spec import RUNTIMES
+
+SPEC_FILE = "spec.json"
+FAILURE_FILE = "failure.json"
+PROGRESS = "kzoo-progress "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,3 +56,8 @@ def choose_route(format: str, route: str | None = None) -> str:
     require_packages(ROUTES[chosen].packages, ROUTES[chosen].extra, f"the route {chosen!r}")
     require_packages(RUNTIMES[format], "export", f"running .{format} files")
     return chosen
+
+
+def file_name(format: str) -> str:
+    """Name the file that a child writes into its job folder."""
+    return f"float32.{format}"

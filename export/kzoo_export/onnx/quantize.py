@@ -61,11 +61,11 @@ def _float16(source: Path, target: Path, samples: Samples | None) -> None:
 def _dynamic_int8(source: Path, target: Path, samples: Samples | None) -> None:
     import onnx_ir as ir
 
-    from kzoo_export.onnx.passes import dynamic_int8, smoothing
+    from kzoo_export.onnx.passes import dynamic_int8, outliers
 
     model = ir.load(source)
-    given = smoothing.random_samples(model) if samples is None else samples
-    dynamic_int8.quantize_weights(model, smoothing.largest(model, given))
+    given = outliers.random_samples(model) if samples is None else samples
+    dynamic_int8.quantize_weights(model, outliers.channel_magnitudes(model, given))
     _finish(model, target)
 
 

@@ -1,7 +1,9 @@
 """Prepare a model for export: what is known of it before any file is made."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,15 +11,11 @@ import numpy as np
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
 from kzoo_export.errors import plain_text
-from kzoo_export.reader import Reader
-from kzoo_export.samples import Samples
-from kzoo_export.source.custom_objects import CustomObjects, collect
-from kzoo_export.source.float32 import in_float32
-from kzoo_export.source.functional import as_functional
-from kzoo_export.source.kinds import Kinds, find_kinds
+from kzoo_export.samples import Reader, Samples, batches
+from kzoo_export.source.forms import as_functional, in_float32
+from kzoo_export.source.kinds import Kinds, find_kinds, vocabularies
 from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pack_inputs
-from kzoo_export.source.reference import reference_outputs
-from kzoo_export.source.vocabulary import vocabularies
+from kzoo_export.source.saving import CustomObjects, collect
 from kzoo_export.spec import Signature, TensorSpec
 
 
@@ -90,7 +88,7 @@ class Source:
             The reader, which knows the model's vocabularies and tokenizer.
         """
         tokenizer = find_tokenizer(self.model)
-        return Reader(inputs, self.vocabularies, tokenizer, seed)
+        return Reader(inputs, self.vocabularies, tokenizer, seed, self.kinds.inputs)
 
     def run(self, samples: Samples) -> dict[str, np.ndarray]:
         """Compute the reference, in this process and backend.
@@ -197,3 +195,67 @@ def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[T
         )
         for name, tensor in outputs.items()
     )
+
+
+_BATCH_SIZE = 16
+
+
+def reference_outputs(
+    model: keras.Model, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Call a model on samples, in inference mode and in the form it is trained and served in.
+
+    Args:
+        model: The model.
+        arrays: Samples by input name.
+
+    Returns:
+        Outputs by name, one row for each sample.
+
+    Raises:
+        ValueError: If an output has no finite number.
+    """
+    inputs = named_inputs(model)
+    num_rows = len(next(iter(arrays.values())))
+    fixed = next(iter(inputs.values())).shape[0]
+    collected = []
+    for batch in batches(arrays, fixed or min(_BATCH_SIZE, num_rows)):
+        tensors = {
+            name: keras.ops.convert_to_tensor(batch[name], dtype=tensor.dtype)
+            for name, tensor in inputs.items()
+        }
+        with _inference():
+            outputs = named_outputs(model, model(pack_inputs(model, tensors), training=False))
+        collected.append({name: _to_numpy(value) for name, value in outputs.items()})
+    merged = {
+        name: np.concatenate([batch[name] for batch in collected])[:num_rows]
+        for name in collected[0]
+    }
+    _check_finite(merged)
+    return merged
+
+
+def _inference() -> Any:
+    """Keep PyTorch from recording the graph of a backward pass."""
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    array = keras.ops.convert_to_numpy(tensor)
+    # bfloat16 and float16 become float32, which the file gives.
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
+    return array.astype("float32") if is_float else array
+
+
+def _check_finite(outputs: Mapping[str, np.ndarray]) -> None:
+    """Require something that can be compared: a mask of -inf is fine, nothing but NaN is not."""
+    for name, array in outputs.items():
+        if not np.isfinite(array).any():
+            raise ValueError(
+                "`model` must give finite numbers on the samples. "
+                f"Received: an output {name!r} with nothing but NaN or infinity"
+            )

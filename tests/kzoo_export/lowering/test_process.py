@@ -15,7 +15,7 @@ import pytest
 
 from kzoo_export import ExportError, export
 from kzoo_export.lowering import process
-from kzoo_export.source.custom_objects import collect
+from kzoo_export.source.saving import collect
 from kzoo_export.spec import Signature, Spec, TensorSpec
 from tests.kzoo_export import models
 from tests.kzoo_export.checks import check_nothing_left
@@ -98,7 +98,7 @@ def test_failure_midway_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
     model = models.user_layers(tmp_path)
     others = [entry for entry in sys.path if not Path(entry, "user_layers.py").exists()]
     monkeypatch.setattr(sys, "path", others)
-    monkeypatch.setattr("kzoo_export.source.custom_objects._importable", lambda value: True)
+    monkeypatch.setattr("kzoo_export.source.saving._importable", lambda value: True)
     with pytest.raises(ExportError, match="No module named 'user_layers'"):
         export(model, target / "a.tflite")
     check_nothing_left(target)

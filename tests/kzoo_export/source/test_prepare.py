@@ -77,7 +77,7 @@ def test_custom_objects_by_dictionary(tmp_path: Path) -> None:
     keras.saving.get_custom_objects()["Doubled"] = Doubled
     try:
         source = prepare(keras.Model(inputs, Doubled()(inputs)))
-        save(source, tmp_path)
+        save(source.model, source.custom_objects, tmp_path)
         del keras.saving.get_custom_objects()["Doubled"]
         loaded, backend = load(tmp_path)
     finally:
@@ -91,7 +91,7 @@ def test_layers_that_are_registered_nowhere_but_can_be_imported(tmp_path: Path) 
     inputs = keras.Input((8,), name="a")
     source = prepare(keras.Model(inputs, Doubled()(inputs)))
     assert source.custom_objects.imported == (("Doubled", __name__, "Doubled"),)
-    save(source, tmp_path)
+    save(source.model, source.custom_objects, tmp_path)
     loaded, _ = load(tmp_path)
     del keras.saving.get_custom_objects()["Doubled"]
     np.testing.assert_allclose(loaded(array(2, 8)), 2 * array(2, 8), rtol=1e-6)

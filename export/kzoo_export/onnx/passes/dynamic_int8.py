@@ -11,9 +11,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.onnx.passes import outlier_units, smoothing
-from kzoo_export.onnx.passes.edit import Editor, weight_of, weights_in_use
-from kzoo_export.onnx.passes.matmuls import Product, is_row, products
+from kzoo_export.onnx.passes.graph import (
+    Editor,
+    Product,
+    is_row,
+    products,
+    weight_of,
+    weights_in_use,
+)
+from kzoo_export.onnx.passes.outliers import UNITS_SUFFIX, smoothing_factors, split_units
 
 _LEVELS = 127
 # Operations whose weights are stored in 8 bits and widened at run time. Tables that are added are
@@ -34,10 +40,10 @@ def quantize_weights(model: ir.Model, magnitudes: Mapping[str, np.ndarray]) -> N
     graph = model.graph
     _separate_biases(graph)
     weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
-    magnitudes = outlier_units.split(graph, magnitudes)
+    magnitudes = split_units(graph, magnitudes)
     readers: dict[ir.Value, list[Product]] = {}
     for product in products(graph):
-        if not product.stored.name.endswith(outlier_units.SUFFIX):
+        if not product.stored.name.endswith(UNITS_SUFFIX):
             readers.setdefault(product.activation, []).append(product)
     for activation, group in readers.items():
         _multiply_integers(graph, group, magnitudes.get(activation.name))
@@ -107,7 +113,7 @@ def _multiply_integers(
 ) -> None:
     """Replace all products that read one activation, which is quantized once."""
     matrices = [product.matrix for product in group]
-    factors = None if magnitudes is None else smoothing.smoothing(magnitudes, matrices)
+    factors = None if magnitudes is None else smoothing_factors(magnitudes, matrices)
     # As it is by now: a product that was replaced gave way to another value of the same name.
     activation = group[0].node.inputs[0]
     assert activation is not None

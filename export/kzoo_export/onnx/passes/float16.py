@@ -7,7 +7,7 @@ a conversion around every node instead. It widens these weights once, when the f
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.onnx.passes.edit import Editor, weight_of, weights_in_use
+from kzoo_export.onnx.passes.graph import Editor, weight_of, weights_in_use
 
 _LARGEST = float(np.finfo(np.float16).max)
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from kzoo_export.onnx.passes import outlier_units, smoothing
+from kzoo_export.onnx.passes import outliers
 from kzoo_export.onnx.passes.dynamic_int8 import exact_columns, quantize_weights, symmetric
 from kzoo_export.recipe import RECIPES
 from tests.kzoo_export.onnx.graphs import normal, ops, parse, run, save
@@ -54,9 +54,9 @@ def test_outliers_are_smoothed(tmp_path: Path) -> None:
     x[..., [5, 40]] *= 50.0
     # As in trained models, where channels that are large have small weights.
     w[[5, 40]] /= 50.0
-    magnitudes = smoothing.largest(parse(PRODUCT, w=w, b=b), {"x": x})
+    magnitudes = outliers.channel_magnitudes(parse(PRODUCT, w=w, b=b), {"x": x})
     np.testing.assert_array_equal(magnitudes["x"], np.abs(x).max((0, 1)))
-    assert list(smoothing.outlying(magnitudes["x"])) == [5, 40]
+    assert list(outliers.outlying(magnitudes["x"])) == [5, 40]
     smooth, rough = parse(PRODUCT, w=w, b=b), parse(PRODUCT, w=w, b=b)
     quantize_weights(smooth, magnitudes)
     quantize_weights(rough, {})
@@ -68,15 +68,15 @@ def test_outliers_are_smoothed(tmp_path: Path) -> None:
 
 def test_even_channels_are_not_smoothed() -> None:
     magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
-    assert not len(smoothing.outlying(magnitudes))
-    assert smoothing.smoothing(magnitudes, [normal(K, N)]) is None
+    assert not len(outliers.outlying(magnitudes))
+    assert outliers.smoothing_factors(magnitudes, [normal(K, N)]) is None
 
 
 def test_silent_channels_are_no_danger() -> None:
     """What was zero on all samples may be large on others: it must not be enlarged much."""
     magnitudes = np.abs(normal(1, 10, K)).max((0, 1))
     magnitudes[:3], magnitudes[7] = 0.0, 100.0
-    factors = smoothing.smoothing(magnitudes, [normal(K, N)])
+    factors = outliers.smoothing_factors(magnitudes, [normal(K, N)])
     assert factors is not None
     assert np.isfinite(factors).all()
     assert factors.min() >= 0.5
@@ -99,9 +99,9 @@ def test_outlying_units_become_a_layer_of_their_own(
     constants["v"][[3, 9]] /= 50.0
     original = parse(text, **constants)
     expected = run(original, tmp_path, x=x)
-    magnitudes = smoothing.largest(original, {"x": x})
+    magnitudes = outliers.channel_magnitudes(original, {"x": x})
     split = original.clone()
-    left = outlier_units.split(split.graph, magnitudes)
+    left = outliers.split_units(split.graph, magnitudes)
     # Tanh bounds its units: none is an outlier.
     assert ops(split).count("MatMul") == (2 if activation == "Tanh" else 4)
     assert list(np.flatnonzero(left["a"] == 0.0)) == ([] if activation == "Tanh" else [3, 9])
@@ -155,7 +155,7 @@ def test_random_samples_fit_the_inputs() -> None:
     text = """g (int32[2,7] ids, float[2,7,32] x) => (float[2,7,32] y) {
         rows = Gather <axis: int = 0> (table, ids) y = Add (rows, x)
     }"""
-    samples = smoothing.random_samples(parse(text, table=normal(50, 32)))
+    samples = outliers.random_samples(parse(text, table=normal(50, 32)))
     assert samples["ids"].dtype == np.int32
     assert 0 <= samples["ids"].min() <= samples["ids"].max() < 50
     assert samples["x"].shape == (len(samples["ids"]), 7, 32)

@@ -8,7 +8,7 @@ import pytest
 
 import kzoo
 from kzoo_export import export, verify
-from kzoo_export.source.float32 import in_float32
+from kzoo_export.source.forms import in_float32
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo_export import models
 

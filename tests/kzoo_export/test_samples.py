@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export.reader import Reader, choose_samples
-from kzoo_export.samples import split
+from kzoo_export.samples import Reader, choose_samples, split
 from kzoo_export.source.prepare import prepare
 from kzoo_export.spec import TensorSpec
 from tests.kzoo.models.tiny import tiny_backbone
@@ -33,7 +32,7 @@ class Letters:
 
 
 def reader(**options: Any) -> Reader:
-    return Reader(INPUTS, {"token_ids": 50}, **options)
+    return Reader(INPUTS, {"token_ids": 50}, kinds={"padding_mask": "mask"}, **options)
 
 
 def arrays(count: int, dtype: str = "int64") -> dict[str, np.ndarray]:
@@ -111,6 +110,31 @@ def test_numbers_that_the_type_of_an_input_cannot_hold(dtype: str, number: float
     array[1, 1] = number
     with pytest.raises(ValueError, match=rf"samples\['x'\].*{dtype}.*Received"):
         one.read(array, "samples")
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_declared_ids_are_whole_numbers_of_a_table(dtype: str) -> None:
+    """A layer of the user's own looks them up: nothing but the declaration says what they are."""
+    inputs = (TensorSpec("words", (1, 2), dtype),)
+    unknown = Reader(inputs, {}, kinds={"words": "token_ids"})
+    with pytest.raises(ValueError, match=r"`samples` must be given: 'words' holds ids"):
+        unknown.default()
+    with pytest.raises(ValueError, match=r"ids from 0 to .*Received: -1"):
+        unknown.read(np.full((3, 2), -1), "samples")
+    known = Reader(inputs, {"words": 9}, kinds={"words": "token_ids"})
+    assert set(known.default().arrays["words"].ravel()) <= set(range(9))
+    with pytest.raises(ValueError, match=r"ids from 0 to 8.*Received: 9"):
+        known.read(np.full((3, 2), 9), "samples")
+    if dtype == "float32":
+        with pytest.raises(ValueError, match="whole numbers"):
+            known.read(np.full((3, 2), 0.5), "samples")
+
+
+def test_masks_are_known_by_their_kind_and_not_by_their_name() -> None:
+    inputs = (TensorSpec("real", (1, 64), "int32"), TensorSpec("some_mask", (1, 64), "int32"))
+    made = Reader(inputs, {}, kinds={"real": "mask"}).default().arrays
+    assert (np.diff(made["real"], axis=1) <= 0).all()
+    assert (np.diff(made["some_mask"], axis=1) > 0).any()
 
 
 def test_one_input_takes_a_bare_array() -> None:
