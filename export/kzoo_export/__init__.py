@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kzoo_export.artifact.files import inspect
 from kzoo_export.artifact.report import Benchmark, Inspection, Report, Verification
 from kzoo_export.errors import ExportError, RecipeError, VerificationError
-from kzoo_export.recipe import RECIPES, Recipe, Tolerance
+from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
 
 # Bound here because the submodule of the same name would hide a lazy attribute.
 from kzoo_export.verify import verify
@@ -35,6 +35,7 @@ __all__ = [
     "Benchmark",
     "ExportError",
     "Inspection",
+    "Override",
     "Recipe",
     "RecipeError",
     "Report",

@@ -1,13 +1,37 @@
 """Recipes: how the numbers of a model are stored and computed, as data."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-from kzoo.arguments import close_matches
+from kzoo.arguments import check_choice, close_matches
+from kzoo_export.errors import RecipeError
 
 # Weights of fewer numbers stay float32: they save nothing, and their scales cost as much.
 SMALLEST_WEIGHT = 1024
+# What weights are used for: products with an activation, lookups, convolutions, recurrent layers.
+OPERATIONS = ("dense", "embedding", "convolution", "recurrent")
+
+
+class Numbers(NamedTuple):
+    """How one weight is stored, and what the activations are that are multiplied by it."""
+
+    weights: str
+    activations: str
+
+
+FLOAT32 = Numbers("float32", "float32")
+FLOAT16 = Numbers("float16", "float32")
+INT8 = Numbers("int8", "float32")
+DYNAMIC_INT8 = Numbers("int8", "dynamic_int8")
+
+
+class Weight(NamedTuple):
+    """A weight of a file: the path of its layer and what it is used for, else `"other"`."""
+
+    path: str
+    operation: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +50,54 @@ class Tolerance:
 
 
 @dataclasses.dataclass(frozen=True)
+class Override:
+    """Other numbers for some of the weights of a recipe.
+
+    `scope` is a regular expression that is searched in the path of the layer, such as
+    `"block_0/attention"`; `operation` is one of `OPERATIONS`. By default, either takes all.
+
+    Raises:
+        ValueError: If the operation is unknown or the scope no regular expression.
+    """
+
+    weights: str
+    activations: str = "float32"
+    scope: str = ""
+    operation: str = "*"
+
+    def __post_init__(self) -> None:
+        check_choice(("*", *OPERATIONS), operation=self.operation)
+        try:
+            re.compile(self.scope)
+        except re.error as error:
+            raise ValueError(
+                f"`scope` must be a regular expression. Received: scope={self.scope!r} ({error})"
+            ) from error
+
+    @property
+    def numbers(self) -> Numbers:
+        """The numbers it asks for."""
+        return Numbers(self.weights, self.activations)
+
+    def __str__(self) -> str:
+        where = f" in {self.scope!r}" if self.scope else ""
+        operation = "weights" if self.operation == "*" else f"{self.operation} weights"
+        return f"{operation}{where}: {self.weights}, activations {self.activations}"
+
+    def covers(self, weight: Weight) -> bool:
+        """Tell whether the override is about a weight."""
+        of_operation = self.operation in ("*", weight.operation)
+        return of_operation and re.search(self.scope, weight.path) is not None
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """One way to store and compute a model's numbers; the same names for both formats.
 
     The quantizers read `weights` (the dtype they are stored in) and `activations` (`float32`, or
     `dynamic_int8`: 8 bits entering a product, with a scale found at run time). `size_ratio` is
-    what to expect of a large model's file against its float32 weights.
+    what to expect of a large model's file against its float32 weights. Where several `overrides`
+    are about one weight, the last one counts.
     """
 
     name: str
@@ -40,6 +106,12 @@ class Recipe:
     tolerance: Tolerance
     size_ratio: float
     description: str
+    overrides: tuple[Override, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Override, ...]:
+        """What the recipe asks for everywhere, and its overrides: the last one counts."""
+        return (Override(self.weights, self.activations), *self.overrides)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Recipe":
@@ -51,7 +123,9 @@ class Recipe:
         Returns:
             The equal recipe.
         """
-        return cls(**{**fields, "tolerance": Tolerance(**fields["tolerance"])})
+        overrides = tuple(Override(**each) for each in fields.get("overrides", ()))
+        tolerance = Tolerance(**fields["tolerance"])
+        return cls(**{**fields, "tolerance": tolerance, "overrides": overrides})
 
 
 RECIPES = {
@@ -120,28 +194,60 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
     return RECIPES[recipe]
 
 
-Method = TypeVar("Method")
+# The numbers that a format has, and the operations whose weights can have them.
+Abilities = Mapping[Numbers, Iterable[str]]
 
 
-def find_method(methods: Mapping[tuple[str, str], Method], recipe: Recipe, format: str) -> Method:
-    """Find how a format quantizes as a recipe says.
+def check_numbers(recipe: Recipe, abilities: Abilities, format: str) -> None:
+    """Refuse a recipe that a format cannot obey in full.
 
     Args:
-        methods: The methods of the format by (weights, activations).
         recipe: The recipe.
-        format: The name of the format, for the message.
-
-    Returns:
-        The method.
+        abilities: What the format has.
+        format: Its name, for the message.
 
     Raises:
-        ValueError: If there is none: no recipe is obeyed in part.
+        ValueError: If it has no such numbers.
     """
-    wanted = (recipe.weights, recipe.activations)
-    if wanted not in methods:
-        known = "; ".join(f"{weights}, {activations}" for weights, activations in methods)
-        raise ValueError(
-            f"`recipe` must have weights and activations that {format} files can have: {known}. "
-            f"Received: recipe={recipe.name!r} with {recipe.weights}, {recipe.activations}"
-        )
-    return methods[wanted]
+    for numbers in (rule.numbers for rule in recipe.rules):
+        if numbers not in abilities:
+            known = "; ".join(f"{weights}, {activations}" for weights, activations in abilities)
+            raise ValueError(
+                f"`recipe` must have weights and activations that {format} files can have: "
+                f"{known}. Received: recipe={recipe.name!r} with {', '.join(numbers)}"
+            )
+
+
+def assign(
+    recipe: Recipe, weights: Mapping[str, Weight], abilities: Abilities
+) -> dict[Numbers, set[str]]:
+    """Choose the numbers of every weight of a file.
+
+    Args:
+        recipe: The recipe.
+        weights: The weights by a name of their own.
+        abilities: What the format has.
+
+    Returns:
+        The names of the weights by the numbers they get. What can have none stays as it is.
+
+    Raises:
+        RecipeError: If an override is about no weight that can have its numbers.
+    """
+    chosen: dict[Numbers, set[str]] = {numbers: set() for numbers in abilities}
+    for name, weight in weights.items():
+        for rule in reversed(recipe.rules):
+            if rule.covers(weight) and weight.operation in abilities[rule.numbers]:
+                chosen[rule.numbers].add(name)
+                break
+    for override in recipe.overrides:
+        if not any(
+            override.covers(weight) and weight.operation in abilities[override.numbers]
+            for weight in weights.values()
+        ):
+            paths = "\n  ".join(f"{weight.operation}: {weight.path}" for weight in weights.values())
+            raise RecipeError(
+                f"An override of the recipe {recipe.name!r} is about no weight that can be stored "
+                f"so: {override}. Weights of the file:\n  {paths}"
+            )
+    return chosen

@@ -33,15 +33,17 @@ def check_recipe(inspection: Inspection, recipe: Recipe, float_bytes: int) -> No
     Raises:
         RecipeError: If no weight is stored as the recipe says, or nothing became smaller.
     """
-    if recipe.weights == "float32":
+    wanted = {rule.weights for rule in recipe.rules} - {"float32"}
+    if not wanted:
         return
-    stored = ("int8", "uint8") if recipe.weights == "int8" else (recipe.weights,)
-    if not any(inspection.weight_bytes.get(dtype) for dtype in stored):
-        raise RecipeError(
-            f"The recipe {recipe.name!r} changed nothing: no weight of the file is stored as "
-            f"{recipe.weights}. Weights by dtype: {dict(inspection.weight_bytes)} bytes. Very "
-            "small matrices are left as they are"
-        )
+    for dtype in sorted(wanted):
+        stored = ("int8", "uint8") if dtype == "int8" else (dtype,)
+        if not any(inspection.weight_bytes.get(each) for each in stored):
+            raise RecipeError(
+                f"The recipe {recipe.name!r} changed nothing: no weight of the file is stored as "
+                f"{dtype}. Weights by dtype: {dict(inspection.weight_bytes)} bytes. Very small "
+                "matrices are left as they are"
+            )
     if sum(inspection.weight_bytes.values()) >= float_bytes:
         raise RecipeError(
             f"The recipe {recipe.name!r} made nothing smaller than the {float_bytes} bytes in the "

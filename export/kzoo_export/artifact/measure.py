@@ -152,7 +152,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     """Say what a user should know before shipping the file."""
     warnings = []
-    smaller = origin.recipe.weights != "float32"
+    smaller = any(rule.weights != "float32" for rule in origin.recipe.rules)
     if reference.trained_in:
         warnings.append(
             f"the model computes in {reference.trained_in}; the reference is its float32 form"

@@ -192,6 +192,8 @@ class Report(Document):
         table = facts_table(self.path)
         route = f"{self.route}, standard operators only" if self.portable else self.route
         table.add_row("format, recipe, route", f"{self.format}, {self.recipe.name}, {route}")
+        for override in self.recipe.overrides:
+            table.add_row("override", str(override))
         table.add_row("size", f"{self.size / 1e6:.2f} MB, {self.ratio:.3f} of the float32 weights")
         table.add_row("latency", str(self.latency))
         table.add_row("verified on", self.samples)

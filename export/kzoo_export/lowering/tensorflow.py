@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kzoo_export.lowering.keras_forms import exportable_forms
-from kzoo_export.source.names import positional
+from kzoo_export.source.names import layer_names, positional
 from kzoo_export.spec import Signature, Spec
 from kzoo_export.tflite.convert import convert, traced_names
 
@@ -28,7 +28,7 @@ def lower(model: keras.Model, spec: Spec, target: Path) -> None:
         archive.add_endpoint(signature.name, function, input_signature=tensors)
     with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
         archive.write_out(folder, verbose=False)
-        convert(Path(folder), target, spec)
+        convert(Path(folder), target, spec, layer_names(model))
 
 
 def _endpoint(

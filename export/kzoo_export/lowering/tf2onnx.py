@@ -7,7 +7,7 @@ import keras
 
 from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.onnx.convert import convert
-from kzoo_export.source.names import positional
+from kzoo_export.source.names import positional, weights_by_path
 from kzoo_export.spec import Signature, Spec
 
 # The last operation set that tf2onnx knows; the fusions move the graph to a newer one.
@@ -22,7 +22,7 @@ def lower(model: keras.Model, spec: Spec, target: Path) -> None:
         spec: What to make.
         target: The float32 `.onnx` file to write.
     """
-    convert(trace(model, spec.signature), target, spec)
+    convert(trace(model, spec.signature), target, spec, weights_by_path(model))
 
 
 def trace(model: keras.Model, signature: Signature) -> Any:

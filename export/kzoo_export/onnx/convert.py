@@ -1,7 +1,10 @@
 """From a traced graph to an `.onnx` file, and the one way such files are written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kzoo_export.errors import ExportError
 from kzoo_export.spec import Spec
@@ -10,17 +13,21 @@ from kzoo_export.spec import Spec
 _LARGEST_FILE = 2**31 - 1
 
 
-def convert(traced: Any, target: Path, spec: Spec) -> None:
+def convert(traced: Any, target: Path, spec: Spec, weights: Mapping[str, np.ndarray]) -> None:
     """Fuse what ONNX has single operations for, and write the float32 file.
 
     Args:
         traced: An `onnx_ir.Model` as a route traced it. It is changed.
         target: File to write.
         spec: What to make.
+        weights: The weights of the model by path, to name the constants of the file.
     """
     from kzoo_export.onnx.passes.fuse import fuse
+    from kzoo_export.onnx.passes.graph import name_weights
 
-    write(fuse(traced, spec.portable), target)
+    model = fuse(traced, spec.portable)
+    name_weights(model.graph, weights)
+    write(model, target)
 
 
 def write(model: Any, target: Path) -> None:

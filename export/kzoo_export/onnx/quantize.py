@@ -3,14 +3,32 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kzoo_export.onnx.convert import write
-from kzoo_export.recipe import Recipe, find_method
+from kzoo_export.recipe import (
+    DYNAMIC_INT8,
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    OPERATIONS,
+    Recipe,
+    assign,
+    check_numbers,
+)
 
 Samples = Mapping[str, np.ndarray]
+
+# The numbers that weights can have, and of which operations.
+_ABILITIES = {
+    FLOAT32: (*OPERATIONS, "other"),
+    FLOAT16: (*OPERATIONS, "other"),
+    # Tables that are added are not worth it: they are small, and a sum keeps every error.
+    INT8: OPERATIONS,
+    # Only products are computed in integers: convolutions and recurrent layers widen their weights.
+    DYNAMIC_INT8: OPERATIONS,
+}
 
 
 def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
@@ -26,7 +44,27 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     Raises:
         ValueError: If there is no such recipe for ONNX.
     """
-    find_method(_METHODS, recipe, "ONNX")(source, target, samples)
+    check_numbers(recipe, _ABILITIES, "ONNX")
+    if {rule.numbers for rule in recipe.rules} == {FLOAT32}:
+        shutil.copyfile(source, target)
+        return
+    import onnx_ir as ir
+    import onnx_ir.passes.common as passes
+
+    from kzoo_export.onnx.passes import float16, int8, outliers
+    from kzoo_export.onnx.passes.graph import weights_by_name
+
+    model = ir.load(source)
+    chosen = assign(recipe, weights_by_name(model.graph), _ABILITIES)
+    if chosen[DYNAMIC_INT8]:
+        given = outliers.random_samples(model) if samples is None else samples
+        magnitudes = outliers.channel_magnitudes(model, given)
+        int8.quantize_products(model, magnitudes, chosen[DYNAMIC_INT8])
+    int8.store_weights(model, chosen[INT8] | chosen[DYNAMIC_INT8])
+    float16.store_weights(model, chosen[FLOAT16])
+    passes.RemoveUnusedNodesPass()(model)
+    passes.ShapeInferencePass()(model)
+    write(model, target)
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -41,45 +79,5 @@ def calibrates(recipe: Recipe) -> bool:
     Raises:
         ValueError: If there is no such recipe for ONNX.
     """
-    return find_method(_METHODS, recipe, "ONNX") is _dynamic_int8
-
-
-def _copy(source: Path, target: Path, samples: Samples | None) -> None:
-    shutil.copyfile(source, target)
-
-
-def _float16(source: Path, target: Path, samples: Samples | None) -> None:
-    import onnx_ir as ir
-
-    from kzoo_export.onnx.passes import float16
-
-    model = ir.load(source)
-    float16.store_weights(model)
-    _finish(model, target)
-
-
-def _dynamic_int8(source: Path, target: Path, samples: Samples | None) -> None:
-    import onnx_ir as ir
-
-    from kzoo_export.onnx.passes import dynamic_int8, outliers
-
-    model = ir.load(source)
-    given = outliers.random_samples(model) if samples is None else samples
-    dynamic_int8.quantize_weights(model, outliers.channel_magnitudes(model, given))
-    _finish(model, target)
-
-
-def _finish(model: Any, target: Path) -> None:
-    import onnx_ir.passes.common as passes
-
-    passes.RemoveUnusedNodesPass()(model)
-    passes.ShapeInferencePass()(model)
-    write(model, target)
-
-
-# How files are quantized, by the dtypes of weights and activations.
-_METHODS = {
-    ("float32", "float32"): _copy,
-    ("float16", "float32"): _float16,
-    ("int8", "dynamic_int8"): _dynamic_int8,
-}
+    check_numbers(recipe, _ABILITIES, "ONNX")
+    return DYNAMIC_INT8 in (rule.numbers for rule in recipe.rules)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from kzoo_export.spec import Signature
 
@@ -183,3 +184,27 @@ def _unique(names: Iterable[str]) -> list[str]:
         free = (f"{name}_{number}" for number in itertools.count(1))
         unique.append(next(n for n in free if n not in taken) if taken else name)
     return unique
+
+
+def layer_names(model: keras.Model) -> set[str]:
+    """List the names of a model and all layers in it.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The names.
+    """
+    return {model.name, *(layer.name for layer in model._flatten_layers())}
+
+
+def weights_by_path(model: keras.Model) -> dict[str, np.ndarray]:
+    """Read the weights of a model.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Arrays by path, such as `"block_0/attention/query/kernel"`.
+    """
+    return {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}

@@ -1,11 +1,13 @@
 """From a SavedModel to a `.tflite` file."""
 
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kzoo_export.errors import ExportError
 from kzoo_export.spec import Signature, Spec
+from kzoo_export.tflite import flatbuffer
 
 
 class TracedNames(NamedTuple):
@@ -30,13 +32,14 @@ def traced_names(signature: Signature) -> TracedNames:
     )
 
 
-def convert(saved_model: Path, target: Path, spec: Spec) -> None:
+def convert(saved_model: Path, target: Path, spec: Spec, layers: Set[str]) -> None:
     """Convert to built-in operations only, and write the float32 file.
 
     Args:
         saved_model: Folder of a SavedModel whose tensors have their `traced_names`.
         target: File to write.
         spec: What to make.
+        layers: The names of the layers.
 
     Raises:
         ExportError: If the model has operations that TFLite does not have.
@@ -57,26 +60,42 @@ def convert(saved_model: Path, target: Path, spec: Spec) -> None:
             f"TFLite has no built-in operation for: {', '.join(operations)}. "
             "Rewrite the layer that uses it, or export to .onnx"
         ) from error
-    target.write_bytes(set_signatures(content, spec))
+    model = flatbuffer.read(content)
+    set_signatures(model, spec)
+    name_layers(model, layers)
+    target.write_bytes(flatbuffer.write(model))
 
 
-def set_signatures(content: bytes, spec: Spec) -> bytes:
-    """Give inputs and outputs the names and the order of a spec.
+def name_layers(model: Any, layers: Set[str]) -> None:
+    """Take the numbers that TensorFlow gives to scopes out of the names of tensors, in place.
+
+    Keras enters the scope of a layer more than once, so that `query` becomes `query_1`.
+
+    Args:
+        model: A `ModelT`.
+        layers: The names of the layers.
+    """
+
+    def plain(found: re.Match[str]) -> str:
+        name, _, number = found[0].rpartition("_")
+        return name if number.isdigit() and name in layers else found[0]
+
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = re.sub(r"[^/;]+", plain, tensor.name.decode()).encode()
+
+
+def set_signatures(model: Any, spec: Spec) -> None:
+    """Give inputs and outputs the names and the order of a spec, in place.
 
     The converter sorts them as it likes. Clients that feed by position rely on the documented
     order, those that feed by name on the model's names.
 
     Args:
-        content: A TFLite file with the signatures of the spec, its tensors called by their
+        model: A `ModelT` with the signatures of the spec, its tensors called by their
             `traced_names`.
         spec: What the file must be.
-
-    Returns:
-        The changed file.
     """
-    from kzoo_export.tflite import flatbuffer
-
-    model = flatbuffer.read(content)
     for signature in spec.signatures:
         found = next(
             each for each in model.signatureDefs if each.signatureKey.decode() == signature.name
@@ -84,7 +103,6 @@ def set_signatures(content: bytes, spec: Spec) -> bytes:
         graph, names = model.subgraphs[found.subgraphIndex], traced_names(signature)
         graph.inputs = _arrange(found.inputs, names.inputs, signature.inputs)
         graph.outputs = _arrange(found.outputs, names.outputs, signature.outputs)
-    return flatbuffer.write(model)
 
 
 def _arrange(entries: list[Any], traced: tuple[str, ...], tensors: Any) -> list[int]:

@@ -6,10 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo_export.recipe import SMALLEST_WEIGHT, Recipe, find_method
+from kzoo_export.recipe import (
+    DYNAMIC_INT8,
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    OPERATIONS,
+    SMALLEST_WEIGHT,
+    Recipe,
+    assign,
+    check_numbers,
+)
 from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
+
+# The numbers that weights can have, and of which operations.
+_ABILITIES = {
+    FLOAT32: (*OPERATIONS, "other"),
+    FLOAT16: (*OPERATIONS, "other"),
+    INT8: OPERATIONS,
+    DYNAMIC_INT8: OPERATIONS,
+}
 
 
 def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
@@ -24,7 +42,22 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
-    find_method(_METHODS, recipe, "TFLite")(source, target)
+    check_numbers(recipe, _ABILITIES, "TFLite")
+    if {rule.numbers for rule in recipe.rules} == {FLOAT32}:
+        shutil.copyfile(source, target)
+        return
+    from kzoo_export.tflite.passes import float16, int8
+    from kzoo_export.tflite.passes.embedding_lookup import use_embedding_lookup
+    from kzoo_export.tflite.passes.weights import number_names, weights_by_name
+
+    model = flatbuffer.read(source.read_bytes())
+    if any(rule.weights == "int8" for rule in recipe.rules):
+        use_embedding_lookup(model, SMALLEST_WEIGHT)
+    number_names(model)
+    chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
+    model = int8.quantize_weights(model, chosen[INT8], chosen[DYNAMIC_INT8])
+    float16.store_weights(model, chosen[FLOAT16])
+    target.write_bytes(flatbuffer.write(model))
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -39,31 +72,5 @@ def calibrates(recipe: Recipe) -> bool:
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
-    find_method(_METHODS, recipe, "TFLite")
+    check_numbers(recipe, _ABILITIES, "TFLite")
     return False
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-
-
-def _float16(source: Path, target: Path) -> None:
-    from kzoo_export.tflite.passes.float16 import store_weights
-
-    model = flatbuffer.read(source.read_bytes())
-    store_weights(model, SMALLEST_WEIGHT)
-    target.write_bytes(flatbuffer.write(model))
-
-
-def _dynamic_int8(source: Path, target: Path) -> None:
-    from kzoo_export.tflite.passes.dynamic_int8 import quantize_weights
-
-    target.write_bytes(quantize_weights(source.read_bytes(), SMALLEST_WEIGHT))
-
-
-# How files are quantized, by the dtypes of weights and activations.
-_METHODS = {
-    ("float32", "float32"): _copy,
-    ("float16", "float32"): _float16,
-    ("int8", "dynamic_int8"): _dynamic_int8,
-}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -86,6 +87,16 @@ def test_attention_normalization_and_gelu_are_single_operations(files: Files, ce
     assert found["com.microsoft.BiasGelu"] == GELUS
     assert not {"Softmax", "Erf", "Erfc", "ReduceMean", "Where", "Less"} & set(found)
     assert sum(found.values()) <= 110
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_have_the_paths_of_their_layers(
+    files: Files, cell: str, model: keras.Model
+) -> None:
+    names = {tensor.name for tensor in onnx.load(files[cell]["float32"].path).graph.initializer}
+    kernels = {w.path for w in model.weights if w.path.endswith("kernel") and len(w.shape) == 2}
+    assert kernels
+    assert kernels <= names
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -4,6 +4,8 @@ The arithmetic stays float32: ONNX Runtime has next to no float16 kernels for CP
 a conversion around every node instead. It widens these weights once, when the file is loaded.
 """
 
+from collections.abc import Set
+
 import numpy as np
 import onnx_ir as ir
 
@@ -12,18 +14,19 @@ from kzoo_export.onnx.passes.graph import Editor, weight_of, weights_in_use
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def store_weights(model: ir.Model) -> None:
-    """Store every weight of a model as float16, in place.
+def store_weights(model: ir.Model, names: Set[str]) -> None:
+    """Store weights as float16, in place. What float16 cannot hold stays float32.
 
     Args:
         model: The float32 model.
+        names: The weights.
     """
     graph = model.graph
     for node in list(graph):
-        if node.op_type == "Gather" and weight_of(node.inputs[0]) is not None:
+        if node.op_type == "Gather" and node.inputs[0].name in names:
             _look_up_halves(graph, node)
     for value, array in weights_in_use(graph):
-        if _fits(array):
+        if value.name in names and _fits(array):
             first = next(node for node in graph if value in node.inputs)
             edit = Editor(graph, first)
             stored = edit.constant(f"{value.name}_float16", array.astype(np.float16))

@@ -10,7 +10,7 @@ columns of the first matrix and rows of the second. A thin layer of those units 
 float32 (Dettmers et al., LLM.int8(), 2022, section 3.2, have the idea, but choose at run time).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -158,20 +158,25 @@ _ACTIVATIONS = ("Gelu", "Relu")
 # A thin layer has at most this many units.
 _MOST = 16
 # What the matrices of thin layers are called, after the ones they are taken from.
-UNITS_SUFFIX = "_units"
+_SUFFIX = "_units"
 
 
-def split_units(graph: ir.Graph, magnitudes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def split_units(
+    graph: ir.Graph, magnitudes: Mapping[str, np.ndarray], names: Set[str]
+) -> tuple[set[str], dict[str, np.ndarray]]:
     """Give outlying units a thin layer of their own, wherever that is possible.
 
     Args:
         graph: The float32 graph, changed in place.
         magnitudes: The largest magnitude of every channel, by the name of the value.
+        names: The weights that lose precision to outliers.
 
     Returns:
-        The magnitudes that are left.
+        The names of these weights, some of which are without their outlying units now, and the
+        magnitudes that are left.
     """
-    found = list(products(graph))
+    found = [product for product in products(graph) if product.stored.name in names]
+    quantized = set(names)
     makers = {product.output: product for product in found}
     left = dict(magnitudes)
     for second in found:
@@ -181,9 +186,9 @@ def split_units(graph: ir.Graph, magnitudes: Mapping[str, np.ndarray]) -> dict[s
             continue
         units = outlying(left[name], _MOST)
         if len(units):
-            _split(graph, first, second, units)
+            quantized |= _split(graph, first, second, units)
             left[name] = _without(left[name], units)
-    return left
+    return quantized, left
 
 
 def _maker(second: Product, makers: Mapping[ir.Value, Product]) -> Product | None:
@@ -203,28 +208,31 @@ def _maker(second: Product, makers: Mapping[ir.Value, Product]) -> Product | Non
     return first if chain and plain and is_matmul else None
 
 
-def _split(graph: ir.Graph, first: Product, second: Product, units: np.ndarray) -> None:
-    """Silence units in the layer, and add what they would have given."""
+def _split(graph: ir.Graph, first: Product, second: Product, units: np.ndarray) -> set[str]:
+    """Silence units in the layer, add what they would have given, and name the silent weights."""
     activation = second.activation.producer()
     assert activation is not None
     edit = Editor(graph, second.node)
-    into = edit.constant(f"{first.stored.name}{UNITS_SUFFIX}", first.matrix[:, units])
+    into = edit.constant(f"{first.stored.name}{_SUFFIX}", first.matrix[:, units])
     thin = edit.add("MatMul", first.activation, into)
     if first.bias is not None:
         bias = first.bias.const_value.numpy()
-        thin = edit.add("Add", thin, edit.constant(f"{first.bias.name}{UNITS_SUFFIX}", bias[units]))
+        thin = edit.add("Add", thin, edit.constant(f"{first.bias.name}{_SUFFIX}", bias[units]))
         silent = edit.constant(f"{first.bias.name}_others", _without(bias, units))
         _replace_input(first.output.producer(), first.bias, silent)
     thin = edit.add(activation.op_type, thin, **_attributes(activation))
-    out = edit.constant(f"{second.stored.name}{UNITS_SUFFIX}", second.matrix[units])
+    out = edit.constant(f"{second.stored.name}{_SUFFIX}", second.matrix[units])
     thin = edit.add("MatMul", thin, out)
+    names = set()
     for product, matrix in (
         (first, _without(first.matrix.T, units).T),
         (second, _without(second.matrix, units)),
     ):
         rest = edit.constant(f"{product.stored.name}_others", matrix)
         _replace_input(product.node, product.stored, rest)
+        names.add(str(rest.name))
     _add(graph, second.output, thin)
+    return names
 
 
 def _attributes(node: ir.Node) -> dict[str, Any]:

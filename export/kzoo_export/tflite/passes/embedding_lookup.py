@@ -32,15 +32,25 @@ def use_embedding_lookup(model: Any, smallest: int) -> None:
     for graph in model.subgraphs:
         operators: list[Any] = []
         for operator in graph.operators:
-            if _is_lookup(model, graph, operator, smallest):
+            if is_lookup(model, graph, operator, smallest):
                 operators += _look_up(model, graph, operator)
             else:
                 operators.append(operator)
         graph.operators = operators
 
 
-def _is_lookup(model: Any, graph: Any, operator: Any, smallest: int) -> bool:
-    """Tell whether an operation is a GATHER that can be rewritten."""
+def is_lookup(model: Any, graph: Any, operator: Any, smallest: int) -> bool:
+    """Tell whether an operation is a GATHER that can be rewritten.
+
+    Args:
+        model: A `ModelT`.
+        graph: The graph of the operation.
+        operator: The operation.
+        smallest: Elements of the smallest table to rewrite.
+
+    Returns:
+        True if it looks up rows of a large constant matrix.
+    """
     if operation_of(model.operatorCodes[operator.opcodeIndex]) != _Operation.GATHER:
         return False
     options = operator.builtinOptions

@@ -1,10 +1,10 @@
 """Store the weights of a TFLite graph as float16; the arithmetic stays float32.
 
 Each is widened by one DEQUANTIZE at the head of the graph that reads it, which the runtime runs
-once. Small constants and rows (biases, epsilons), outputs, and what float16 cannot hold stay
-float32.
+once. Outputs and what float16 cannot hold stay float32.
 """
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,18 @@ from kzoo_export.tflite.flatbuffer import add_tensor, constant_of, operator_code
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def store_weights(model: Any, smallest: int) -> None:
-    """Store every large constant of a model as float16, in place.
+def store_weights(model: Any, names: Set[str]) -> None:
+    """Store weights as float16, in place. What float16 cannot hold stays float32.
 
     Args:
         model: A `ModelT`.
-        smallest: Elements of the smallest constant that is worth it.
+        names: The names of their tensors.
     """
     stored = {
         tensor.buffer
         for graph in model.subgraphs
         for tensor in graph.tensors
-        if _fits(constant_of(model, tensor), smallest)
+        if tensor.name.decode() in names and _fits(constant_of(model, tensor))
     } - _kept(model)
     for graph in model.subgraphs:
         widened = [
@@ -45,11 +45,9 @@ def _kept(model: Any) -> set[int]:
     return {graph.tensors[index].buffer for graph in model.subgraphs for index in graph.outputs}
 
 
-def _fits(array: np.ndarray | None, smallest: int) -> bool:
-    """Say whether a constant is a large matrix without a number that float16 lacks."""
-    if array is None or array.ndim < 2 or array.size < smallest:
-        return False
-    return bool(np.abs(array).max() <= _LARGEST)
+def _fits(array: np.ndarray | None) -> bool:
+    """Say whether a constant has no number that float16 lacks."""
+    return array is not None and bool(np.abs(array).max() <= _LARGEST)
 
 
 def _widen(model: Any, graph: Any, index: int) -> Any:

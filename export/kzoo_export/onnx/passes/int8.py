@@ -1,58 +1,61 @@
-"""Dynamic 8-bit quantization of an ONNX graph, with standard operations only.
+"""8-bit quantization of an ONNX graph, with standard operations only.
 
 A product x @ W becomes u8(x / s) @ i8(s W) in integers, where x gets its scale at run time and W
 has one for each column; s smooths the outliers of x. Outlying units of feed-forward layers stay in
 float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The weights of
-other products are stored in 8 bits and widened when they are used.
+other operations are stored in 8 bits and widened when they are used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.onnx.passes.graph import (
-    Editor,
-    Product,
-    is_row,
-    products,
-    weight_of,
-    weights_in_use,
-)
-from kzoo_export.onnx.passes.outliers import UNITS_SUFFIX, smoothing_factors, split_units
+from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products, weight_of
+from kzoo_export.onnx.passes.outliers import smoothing_factors, split_units
 
 _LEVELS = 127
-# Operations whose weights are stored in 8 bits and widened at run time. Tables that are added are
-# not worth it: they are small, and a sum keeps every error.
-_WIDENED = ("Conv", "ConvTranspose", "Einsum", "MatMul", "Gemm", "GRU", "LSTM", "RNN")
 
 
-def quantize_weights(model: ir.Model, magnitudes: Mapping[str, np.ndarray]) -> None:
-    """Quantize every weight of a model in place.
+def quantize_products(
+    model: ir.Model, magnitudes: Mapping[str, np.ndarray], names: Set[str]
+) -> None:
+    """Compute products in integers, in place.
 
     Args:
         model: The float32 model.
         magnitudes: The largest magnitude of every channel, by the name of the value that enters a
             product.
+        names: The weights whose products are quantized.
+    """
+    graph = model.graph
+    _separate_biases(graph)
+    names, magnitudes = split_units(graph, magnitudes, names)
+    readers: dict[ir.Value, list[Product]] = {}
+    for product in products(graph):
+        if product.stored.name in names:
+            readers.setdefault(product.activation, []).append(product)
+    for activation, group in readers.items():
+        _multiply_integers(graph, group, magnitudes.get(activation.name))
+
+
+def store_weights(model: ir.Model, names: Set[str]) -> None:
+    """Store weights in 8 bits, in place; those that nothing uses any more are passed over.
+
+    Args:
+        model: The model.
+        names: The weights.
     """
     import onnx_ir.passes.common as passes
 
     graph = model.graph
-    _separate_biases(graph)
-    weights = [value for value, array in weights_in_use(graph) if array.ndim >= 2]
-    magnitudes = split_units(graph, magnitudes)
-    readers: dict[ir.Value, list[Product]] = {}
-    for product in products(graph):
-        if not product.stored.name.endswith(UNITS_SUFFIX):
-            readers.setdefault(product.activation, []).append(product)
-    for activation, group in readers.items():
-        _multiply_integers(graph, group, magnitudes.get(activation.name))
     for node in list(graph):
-        if node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0:
+        is_lookup = node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
+        if is_lookup and node.inputs[0].name in names:
             _look_up_integers(graph, node)
     passes.RemoveUnusedNodesPass()(model)
-    for value in weights:
-        if any(node.op_type in _WIDENED for node, _ in value.uses()):
+    for value in list(graph.initializers.values()):
+        if value.name in names and value.uses():
             _store_integers(graph, value, value.const_value.numpy())
 
 
