@@ -183,6 +183,7 @@ def export_all(
                 calibration=used.source if used else None,
                 seed=seed,
                 seconds={"reference": seconds, **float32.seconds, **quantized},
+                log=float32.log,
             )
             tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(plan))
             reports[file] = measure(file, origin, reference)

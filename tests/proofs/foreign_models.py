@@ -4,6 +4,7 @@ A subject is done once its `results.json` is in the folder; a run that was inter
 the next one.
 """
 
+import concurrent.futures
 import importlib
 import json
 import os
@@ -22,6 +23,8 @@ from tests.proofs.models import SUBJECTS, Samples
 
 BACKENDS = ("tensorflow", "jax", "torch")
 FORMATS = ("tflite", "onnx")
+RECIPES = ("float32", "float16", "dynamic_int8")
+KEYS = ("backend", "format", "recipe")
 # Largest difference of float32 files from different backends, of the largest output.
 SAME = 1e-4
 # Outputs of different images are less alike than this once their mean is taken off.
@@ -47,25 +50,31 @@ def run(folder: Path, names: tuple[str, ...] = tuple(SUBJECTS), toy: bool = Fals
 
 def measure(name: str, folder: Path, toy: bool) -> list[dict[str, Any]]:
     """Export one subject from every backend, a toy from one; the first one makes all recipes."""
-    rows = []
-    for backend in BACKENDS[:1] if toy else BACKENDS:
-        start = time.perf_counter()
-        command = [sys.executable, "-m", "tests.proofs.foreign_models", name, str(folder)]
-        done = subprocess.run(
-            [*command, "toy"] if toy else command,
-            env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        seconds = round(time.perf_counter() - start)
-        answer = folder / f"{backend}.json"
-        if done.returncode or not answer.is_file():
-            lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-            rows.append({"backend": backend, "passed": False, "reason": lines[-1][:300]})
-            continue
-        rows += [{**row, "seconds": seconds} for row in json.loads(answer.read_text())]
+    first, *others = BACKENDS[:1] if toy else BACKENDS
+    rows = export_from(first, name, folder, toy)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for found in pool.map(lambda other: export_from(other, name, folder, toy), others):
+            rows += found
     return rows
+
+
+def export_from(backend: str, name: str, folder: Path, toy: bool) -> list[dict[str, Any]]:
+    """Export one subject in a process with a backend."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "tests.proofs.foreign_models", name, str(folder)]
+    done = subprocess.run(
+        [*command, "toy"] if toy else command,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    answer = folder / f"{backend}.json"
+    if done.returncode or not answer.is_file():
+        lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+        return [{"backend": backend, "passed": False, "reason": lines[-1][:300]}]
+    seconds = round(time.perf_counter() - start)
+    return [{**row, "seconds": seconds} for row in json.loads(answer.read_text())]
 
 
 def export_here(name: str, folder: Path, toy: bool) -> None:
@@ -176,27 +185,49 @@ def difference(first: Path, second: Path, samples: Samples) -> float:
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> Table:
-    """Lay out one line a file."""
+    """Lay out one line for each model and format, and what was refused below."""
     found = open_table("Models of other libraries")
-    found.caption = (
-        "ratio: size against the float32 weights; cosine, min: to the model, mean and least; "
-        "diff: from the file of the first backend, of the largest output"
-    )
-    for column in ("model", "backend", "format", "recipe"):
+    for column in ("model", "format"):
         found.add_column(column, no_wrap=True)
-    for column in ("ratio", "cosine", "min", "diff"):
+    for column in (*RECIPES, "ratio", "backends", "alike"):
         found.add_column(column, justify="right", no_wrap=True)
-    found.add_column("", overflow="fold")
+    reasons = []
     for name, rows in results.items():
-        for row in rows:
-            numbers = [
-                f"{row[key]:.5f}" if key in row else "" for key in ("ratio", "cosine", "min")
-            ]
-            same = f"{row['difference']:.0e}" if "difference" in row else ""
-            verdict = "ok" if row["passed"] else row.get("reason", "differs")
-            cells = (row["backend"], row.get("format", ""), row.get("recipe", ""))
-            found.add_row(name, *cells, *numbers, same, verdict)
+        reasons += [
+            f"{name}, {', '.join(filter(None, map(row.get, KEYS)))}: {row['reason']}"
+            for row in rows
+            if "reason" in row
+        ]
+        for format in FORMATS:
+            found.add_row(name, format, *cells([x for x in rows if x.get("format") == format]))
+    found.caption = "\n".join(
+        [
+            "recipes: least cosine of a row to the model; ratio: size of dynamic_int8 against the",
+            "float32 weights; backends: largest difference of float32 files from different",
+            "backends; alike: largest cosine of the outputs of different samples, centered",
+            *reasons,
+        ]
+    )
     return found
+
+
+def cells(rows: list[dict[str, Any]]) -> list[str]:
+    """Fill the line of one model and format."""
+    first = {row["recipe"]: row for row in rows if row["backend"] == BACKENDS[0]}
+    least = [first.get(recipe, {"min": None}) for recipe in RECIPES]
+    shown = [
+        "refused" if "min" not in row else "" if row["min"] is None else f"{row['min']:.5f}"
+        for row in least
+    ]
+    differences = [row["difference"] for row in rows if "difference" in row]
+    ratio = first.get(RECIPES[-1], {}).get("ratio")
+    alike = first.get("float32", {}).get("alike")
+    return [
+        *shown,
+        "" if ratio is None else f"{ratio:.3f}",
+        f"{max(differences):.0e}" if differences else "",
+        "" if alike is None else f"{alike:.2f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ from kzoo_export.spec import Spec
 
 _THREADS = 2
 _REPEATS = 30
+# A file and the float32 file take turns, so that both meet the same load of the machine.
+_TURNS = 3
+# A smaller file that takes this many times as long as the float32 file is worth a warning.
+_SLOWER = 1.2
 # Seconds after which timing a slow model stops.
 _TIMING_LIMIT = 10.0
 # Share of weight bytes that may stay float32 in a smaller file without a warning.
@@ -57,6 +61,7 @@ class Origin:
         calibration: The samples that calibrated it, in words.
         seed: Seed of everything random.
         seconds: The time of each step.
+        log: What the frameworks printed.
     """
 
     path: Path
@@ -67,6 +72,7 @@ class Origin:
     calibration: str | None
     seed: int
     seconds: Mapping[str, float]
+    log: tuple[str, ...] = ()
 
 
 def measure(file: Path, origin: Origin, reference: Reference) -> Report:
@@ -91,6 +97,10 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
     verification = compare(runner, reference.samples, reference.outputs, recipe, spec.signature)
     seconds = {**origin.seconds, "verify": time.perf_counter() - start}
     size = file.stat().st_size
+    smaller = any(rule.weights != "float32" for rule in recipe.rules)
+    latency, against_float = _time(
+        runner, reference.samples, origin.float32_file if smaller else None
+    )
     return Report(
         path=str(origin.path),
         format=spec.format,
@@ -103,13 +113,15 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
         ratio=round(size / max(reference.float_size, 1), 5),
         verification=verification,
         inspection=inspection,
-        latency=_time(runner, reference.samples),
+        latency=latency,
+        latency_ratio=against_float,
         samples=reference.samples.source,
         calibration=origin.calibration,
         seed=origin.seed,
         seconds={step: round(value, 3) for step, value in seconds.items()},
         versions=versions(spec.route, reference.backend),
-        warnings=_warnings(inspection, origin, reference, size),
+        warnings=_warnings(inspection, origin, reference, size, against_float),
+        log=origin.log,
     )
 
 
@@ -139,20 +151,36 @@ def check_signature(inspection: Inspection, spec: Spec) -> None:
         raise ExportError(f"The file needs custom operations: {', '.join(inspection.custom_ops)}")
 
 
-def _time(runner: Runner, samples: Samples) -> Latency:
-    """Time single calls on the first batch, fewer of them for a slow model."""
+def _time(
+    runner: Runner, samples: Samples, float32_file: Path | None
+) -> tuple[Latency, float | None]:
+    """Time single calls on the first batch, fewer of them for a slow model.
+
+    Where there is a float32 file, it is timed in turns: the second result is the ratio to it.
+    """
     batch = next(batches(samples.arrays, runner.inputs[0].shape[0]))
-    first = time_calls(runner, batch, 1)
-    repeats = int(np.clip(_TIMING_LIMIT * 1e3 / first[0], 3, _REPEATS))
-    return summarize(time_calls(runner, batch, repeats), _THREADS)
+    runners = [runner, *([load(float32_file, threads=_THREADS)] if float32_file else [])]
+    slowest = sum(time_calls(each, batch, 1)[0] for each in runners)
+    repeats = int(np.clip(_TIMING_LIMIT * 1e3 / slowest / _TURNS, 1, _REPEATS / _TURNS))
+    times: list[list[float]] = [[] for _ in runners]
+    for _ in range(_TURNS):
+        for each, taken in zip(runners, times, strict=True):
+            taken.extend(time_calls(each, batch, repeats))
+    medians = [float(np.median(taken)) for taken in times]
+    ratio = round(medians[0] / medians[1], 3) if float32_file else None
+    return summarize(times[0], _THREADS), ratio
 
 
 def _warnings(
-    inspection: Inspection, origin: Origin, reference: Reference, size: int
+    inspection: Inspection,
+    origin: Origin,
+    reference: Reference,
+    size: int,
+    against_float: float | None,
 ) -> tuple[str, ...]:
     """Say what a user should know before shipping the file."""
     warnings = []
-    smaller = any(rule.weights != "float32" for rule in origin.recipe.rules)
+    smaller = against_float is not None
     if reference.trained_in:
         warnings.append(
             f"the model computes in {reference.trained_in}; the reference is its float32 form"
@@ -164,6 +192,8 @@ def _warnings(
     float_size = origin.float32_file.stat().st_size
     if smaller and size >= float_size:
         warnings.append(f"the file is no smaller than the float32 file, {float_size} bytes")
+    if against_float is not None and against_float > _SLOWER:
+        warnings.append(f"{against_float:.1f} times as slow as the float32 file on this CPU")
     return tuple(warnings)
 
 

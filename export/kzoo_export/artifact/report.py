@@ -162,6 +162,8 @@ class Report(Document):
 
     `float_size` is what the model's weights take as float32, `ratio` the size of the file against
     it, `float_bytes` the weights of the float32 file, with the constants of the graph.
+    `latency_ratio` is the latency against that of the float32 file, timed in turns with it. `log`
+    has the last lines that the frameworks printed; it is in the JSON form only.
     """
 
     path: str
@@ -181,7 +183,9 @@ class Report(Document):
     seed: int
     seconds: Mapping[str, float]
     versions: Mapping[str, str]
+    latency_ratio: float | None = None
     warnings: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give every fact as JSON types."""
@@ -195,7 +199,8 @@ class Report(Document):
         for override in self.recipe.overrides:
             table.add_row("override", str(override))
         table.add_row("size", f"{self.size / 1e6:.2f} MB, {self.ratio:.3f} of the float32 weights")
-        table.add_row("latency", str(self.latency))
+        ratio = f", {self.latency_ratio:.2f} of float32" if self.latency_ratio else ""
+        table.add_row("latency", f"{self.latency}{ratio}")
         table.add_row("verified on", self.samples)
         table.add_row("calibrated on", self.calibration or "nothing: this recipe needs none")
         steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in self.seconds.items())

@@ -27,11 +27,12 @@ _CHATTER = re.compile(r"^(WARNING: All log messages|[IW]0000 |\d{4}-\d\d-\d\d .*
 
 @dataclasses.dataclass(frozen=True)
 class Lowered:
-    """A float32 file, what it is, and the seconds that each step of making it took."""
+    """A float32 file, what it is, the seconds of each step, and what was printed meanwhile."""
 
     path: Path
     spec: Spec
     seconds: Mapping[str, float]
+    log: tuple[str, ...]
 
 
 def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> Lowered:
@@ -70,7 +71,7 @@ def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> 
     path = folder / file_name(spec.format)
     if not path.is_file():
         raise ExportError(f"Lowering by the route {spec.route!r} made no file")
-    return Lowered(path, spec, _durations(started))
+    return Lowered(path, spec, _durations(started), tuple(line for line in last if line))
 
 
 def _command(source_folder: Path, folder: Path) -> list[str]:

@@ -35,6 +35,16 @@ def run_in_place_of_the_child(
     return steps
 
 
+def test_what_frameworks_print_goes_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = f"import os; open({str(tmp_path / 'float32.tflite')!r}, 'w'); os.write(2, b'chatter\\n')"
+    monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
+    made = process.lower(tmp_path, SPEC, tmp_path, lambda *step: None)
+    assert made.log == ("chatter",)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_spec_survives_json() -> None:
     import json
 
