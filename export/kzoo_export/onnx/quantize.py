@@ -60,8 +60,10 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         given = outliers.random_samples(model) if samples is None else samples
         magnitudes = outliers.channel_magnitudes(model, given)
         int8.quantize_products(model, magnitudes, chosen[DYNAMIC_INT8])
-    int8.store_weights(model, chosen[INT8] | chosen[DYNAMIC_INT8])
-    float16.store_weights(model, chosen[FLOAT16])
+    if widened := chosen[INT8] | chosen[DYNAMIC_INT8]:
+        int8.store_weights(model, widened)
+    if chosen[FLOAT16]:
+        float16.store_weights(model, chosen[FLOAT16])
     passes.RemoveUnusedNodesPass()(model)
     passes.ShapeInferencePass()(model)
     write(model, target)
