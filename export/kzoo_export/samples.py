@@ -9,6 +9,10 @@ import numpy as np
 from kzoo.arguments import close_matches
 from kzoo_export.spec import TensorSpec
 
+# Rows used where the caller gives no samples.
+_NUM_TEXTS = 64
+_NUM_SYNTHETIC = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -68,11 +72,6 @@ def batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> Iterator[dict[
     for start in range(0, num_rows, batch_size):
         rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)
         yield {name: array[rows] for name, array in arrays.items()}
-
-
-# Rows used where the caller gives no samples.
-_NUM_TEXTS = 64
-_NUM_SYNTHETIC = 16
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,6 +27,13 @@ _SLOWER = 1.2
 _TIMING_LIMIT = 10.0
 # Share of weight bytes that may stay float32 in a smaller file without a warning.
 _LEFT_FLOAT = 0.1
+# Calls that warm the caches, which are not timed.
+_WARM_UP = 2
+_DISTRIBUTIONS = {
+    "tensorflow": ("tensorflow", "ai-edge-litert", "ai-edge-quantizer"),
+    "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "tf2onnx": ("tensorflow", "tf2onnx", "onnx", "onnxscript", "onnxruntime"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,10 +204,6 @@ def _warnings(
     return tuple(warnings)
 
 
-# Calls that warm the caches, which are not timed.
-_WARM_UP = 2
-
-
 def time_calls(runner: Runner, feed: Mapping[str, np.ndarray], repeats: int) -> list[float]:
     """Time single calls of a loaded file, after a few that are not timed.
 
@@ -234,13 +237,6 @@ def summarize(times: Sequence[float], threads: int) -> Latency:
     """
     low, median, high = (float(value) for value in np.percentile(times, (25, 50, 75)))
     return Latency(round(median, 4), round(high - low, 4), threads, len(times))
-
-
-_DISTRIBUTIONS = {
-    "tensorflow": ("tensorflow", "ai-edge-litert", "ai-edge-quantizer"),
-    "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
-    "tf2onnx": ("tensorflow", "tf2onnx", "onnx", "onnxscript", "onnxruntime"),
-}
 
 
 def versions(route: str, backend: str) -> dict[str, str]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import keras
 
+_OTHERS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
+_CONFIG = "config.json"
+
 
 def as_functional(model: keras.Model) -> keras.Model:
     """Give a model whose inputs and outputs are known.
@@ -72,10 +75,6 @@ def _inputs(shape: Any, dtype: str, name: str) -> Any:
     if shape and isinstance(shape[0], list | tuple | dict):
         return [_inputs(inner, dtype, f"{name}_{index}") for index, inner in enumerate(shape)]
     return keras.Input(shape[1:], dtype=dtype, name=name)
-
-
-_OTHERS = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64")
-_CONFIG = "config.json"
 
 
 def in_float32(model: keras.Model) -> tuple[keras.Model, str | None]:

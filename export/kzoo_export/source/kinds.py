@@ -17,6 +17,8 @@ from kzoo_export.spec import INPUT_KINDS, OUTPUT_KINDS
 _TRANSPARENT = ("Dropout", "Identity", "Cast")
 # What layers call a padding mask (B, T) that they are given.
 _MASK_ARGUMENTS = ("mask", "padding_mask", "attention_mask")
+# What layers call the number of rows of the table their first input looks up.
+_TABLE_SIZES = ("vocab_size", "vocabulary_size", "input_dim")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,10 +124,6 @@ def _is_mask_inside(model: Any, node: Any, tensor: Any) -> bool:
     inner = (isinstance(model, keras.Model) and getattr(model, "inputs", None)) or ()
     pairs = zip(inner, node.input_tensors, strict=False)
     return any(outer is tensor and _is_mask(model, own) for own, outer in pairs)
-
-
-# What layers call the number of rows of the table their first input looks up.
-_TABLE_SIZES = ("vocab_size", "vocabulary_size", "input_dim")
 
 
 def vocabularies(model: keras.Model) -> dict[str, int]:

@@ -18,6 +18,8 @@ from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pa
 from kzoo_export.source.saving import CustomObjects, collect
 from kzoo_export.spec import Signature, TensorSpec
 
+_BATCH_SIZE = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -195,9 +197,6 @@ def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[T
         )
         for name, tensor in outputs.items()
     )
-
-
-_BATCH_SIZE = 16
 
 
 def reference_outputs(

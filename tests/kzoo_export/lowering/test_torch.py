@@ -13,7 +13,7 @@ if keras.config.backend() != "torch":
 
 def test_a_lookup_in_a_row_of_numbers(tmp_path):
     """Keras squeezes an axis that may be longer than 1, which PyTorch leaves as it is."""
-    from kzoo_export.lowering.routes import torch
+    from kzoo_export.lowering import torch
 
     row = np.arange(10, dtype="float32") ** 2
     index = keras.Input(batch_shape=(2, 3), dtype="int32", name="index")

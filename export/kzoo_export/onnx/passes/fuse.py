@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
+from onnxscript import optimizer, version_converter
 
+from kzoo_export.onnx.passes import rules
 from kzoo_export.onnx.passes.graph import Editor
 
 # Has LayerNormalization and Gelu, and runs in every recent release of ONNX Runtime.
 OPSET = 23
+# How much a dtype outranks another one where both enter an operation.
+_RANKS = {"b": 0, "u": 1, "i": 2, "f": 3, "c": 4}
 
 
 def fuse(model: Any, portable: bool) -> Any:
@@ -29,11 +34,7 @@ def fuse(model: Any, portable: bool) -> Any:
     Returns:
         The fused model.
     """
-    import onnx_ir.passes.common as passes
-    from onnxscript import optimizer
     from onnxscript.rewriter.ort_fusions import optimize_for_ort
-
-    from kzoo_export.onnx.passes import rules
 
     model = _modernize(model)
     promote_types(model.graph)
@@ -59,8 +60,6 @@ def fuse(model: Any, portable: bool) -> Any:
 
 def _spell_softmax(graph: Any) -> None:
     """Write out the default axis of Softmax: the attention fusions look for it."""
-    import onnx_ir as ir
-
     for node in graph:
         if node.op_type == "Softmax" and "axis" not in node.attributes:
             node.attributes["axis"] = ir.AttrInt64("axis", -1)
@@ -72,8 +71,6 @@ def _split_skips(graph: Any) -> None:
     The kernel of the fused operation takes six times as long as the two on a CPU (ONNX Runtime
     1.32). A Sum it is, for the runtime would fuse an Add again.
     """
-    from kzoo_export.onnx.passes.graph import Editor
-
     for node in list(graph):
         if node.op_type != "SkipLayerNormalization":
             continue
@@ -95,8 +92,6 @@ def _unpack_projections(graph: Any) -> None:
 
     Inside it no recipe can store their weights in 8 bits.
     """
-    from kzoo_export.onnx.passes.graph import Editor
-
     for node in list(graph):
         if (node.domain, node.op_type) != ("com.microsoft", "Attention"):
             continue
@@ -118,8 +113,6 @@ def _unpack_projections(graph: Any) -> None:
 
 def _thirds(edit: Any, packed: Any) -> list[Any]:
     """Return the three weights that were put side by side, as they were before or cut again."""
-    import numpy as np
-
     if packed.const_value is None:
         return list(packed.producer().inputs)
     parts = np.split(packed.const_value.numpy(), 3, axis=-1)
@@ -133,15 +126,9 @@ def _should_fold(node: Any) -> bool | None:
 
 def _modernize(model: Any) -> Any:
     """Move a graph of an older operation set to the one that is written."""
-    from onnxscript import version_converter
-
     if model.opset_imports[""] < OPSET:
         version_converter.convert_version(model, OPSET)
     return model
-
-
-# How much a dtype outranks another one where both enter an operation.
-_RANKS = {"b": 0, "u": 1, "i": 2, "f": 3, "c": 4}
 
 
 def promote_types(graph: ir.Graph) -> None:

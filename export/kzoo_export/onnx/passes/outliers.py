@@ -28,6 +28,12 @@ _STRENGTH = 0.8
 _SMALLEST_FACTOR = 0.5
 # Rows of samples that are looked at.
 _ROWS = 64
+# Activations that are zero at zero: a unit without weights is silent.
+_ACTIVATIONS = ("Gelu", "Relu")
+# A thin layer has at most this many units.
+_MOST = 16
+# What the matrices of thin layers are called, after the ones they are taken from.
+_SUFFIX = "_units"
 
 
 def channel_magnitudes(model: ir.Model, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -151,14 +157,6 @@ def _probe(model: ir.Model, names: Sequence[str]) -> Any:
     return onnxruntime.InferenceSession(
         ir.to_proto(probed).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-
-
-# Activations that are zero at zero: a unit without weights is silent.
-_ACTIVATIONS = ("Gelu", "Relu")
-# A thin layer has at most this many units.
-_MOST = 16
-# What the matrices of thin layers are called, after the ones they are taken from.
-_SUFFIX = "_units"
 
 
 def split_units(
