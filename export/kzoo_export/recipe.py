@@ -113,6 +113,11 @@ class Recipe:
         """What the recipe asks for everywhere, and its overrides: the last one counts."""
         return (Override(self.weights, self.activations), *self.overrides)
 
+    @property
+    def smaller_dtypes(self) -> frozenset[str]:
+        """The dtypes that weights become smaller by; none where all stay float32."""
+        return frozenset(rule.weights for rule in self.rules) - {"float32"}
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Recipe":
         """Rebuild a recipe from `dataclasses.asdict`.
@@ -234,17 +239,17 @@ def assign(
     Raises:
         RecipeError: If an override is about no weight that can have its numbers.
     """
+
+    def applies(rule: Override, weight: Weight) -> bool:
+        return rule.covers(weight) and weight.operation in abilities[rule.numbers]
+
     chosen: dict[Numbers, set[str]] = {numbers: set() for numbers in abilities}
     for name, weight in weights.items():
-        for rule in reversed(recipe.rules):
-            if rule.covers(weight) and weight.operation in abilities[rule.numbers]:
-                chosen[rule.numbers].add(name)
-                break
+        rule = next((rule for rule in reversed(recipe.rules) if applies(rule, weight)), None)
+        if rule is not None:
+            chosen[rule.numbers].add(name)
     for override in recipe.overrides:
-        if not any(
-            override.covers(weight) and weight.operation in abilities[override.numbers]
-            for weight in weights.values()
-        ):
+        if not any(applies(override, weight) for weight in weights.values()):
             paths = "\n  ".join(f"{weight.operation}: {weight.path}" for weight in weights.values())
             raise RecipeError(
                 f"An override of the recipe {recipe.name!r} is about no weight that can be stored "

@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kzoo_export.artifact.document import open_table
-from tests.proofs.models import SUBJECTS, Samples
+from tests.proofs.models import RECIPES, SUBJECTS, Samples
 
 BACKENDS = ("tensorflow", "jax", "torch")
 FORMATS = ("tflite", "onnx")
-RECIPES = ("float32", "float16", "dynamic_int8")
 KEYS = ("backend", "format", "recipe")
 # Largest difference of float32 files from different backends, of the largest output.
 SAME = 1e-4
@@ -94,7 +93,7 @@ def export_here(name: str, folder: Path, toy: bool) -> None:
         model = keras.saving.load_model(folder / "model.keras", compile=False)
     samples = subject.samples(model, size)
     length = size if subject.has_length else None
-    recipes = subject.recipes if backend == BACKENDS[0] else ("float32",)
+    recipes = subject.recipes if first else ("float32",)
     rows = [
         row
         for format in FORMATS

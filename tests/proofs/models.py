@@ -23,6 +23,9 @@ PHOTOGRAPHS = (
 )
 
 
+RECIPES = ("float32", "float16", "dynamic_int8")
+
+
 @dataclasses.dataclass(frozen=True)
 class Subject:
     """A model to export: how it is built, fed and stored."""
@@ -31,7 +34,7 @@ class Subject:
     samples: Callable[[Any, int], Samples]
     size: int
     toy: int
-    recipes: tuple[str, ...] = ("float32", "float16", "dynamic_int8")
+    recipes: tuple[str, ...] = RECIPES
     has_length: bool = False
 
 

@@ -33,10 +33,9 @@ def check_recipe(inspection: Inspection, recipe: Recipe, float_bytes: int) -> No
     Raises:
         RecipeError: If no weight is stored as the recipe says, or nothing became smaller.
     """
-    wanted = {rule.weights for rule in recipe.rules} - {"float32"}
-    if not wanted:
+    if not recipe.smaller_dtypes:
         return
-    for dtype in sorted(wanted):
+    for dtype in sorted(recipe.smaller_dtypes):
         stored = ("int8", "uint8") if dtype == "int8" else (dtype,)
         if not any(inspection.weight_bytes.get(each) for each in stored):
             raise RecipeError(

@@ -104,10 +104,8 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
     verification = compare(runner, reference.samples, reference.outputs, recipe, spec.signature)
     seconds = {**origin.seconds, "verify": time.perf_counter() - start}
     size = file.stat().st_size
-    smaller = any(rule.weights != "float32" for rule in recipe.rules)
-    latency, against_float = _time(
-        runner, reference.samples, origin.float32_file if smaller else None
-    )
+    compared = origin.float32_file if recipe.smaller_dtypes else None
+    latency, against_float = _time(runner, reference.samples, compared)
     return Report(
         path=str(origin.path),
         format=spec.format,
@@ -187,7 +185,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     """Say what a user should know before shipping the file."""
     warnings = []
-    smaller = against_float is not None
+    smaller = bool(origin.recipe.smaller_dtypes)
     if reference.trained_in:
         warnings.append(
             f"the model computes in {reference.trained_in}; the reference is its float32 form"

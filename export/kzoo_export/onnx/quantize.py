@@ -45,7 +45,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         ValueError: If there is no such recipe for ONNX.
     """
     check_numbers(recipe, _ABILITIES, "ONNX")
-    if {rule.numbers for rule in recipe.rules} == {FLOAT32}:
+    if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
     import onnx_ir as ir

@@ -43,7 +43,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         ValueError: If there is no such recipe for TFLite.
     """
     check_numbers(recipe, _ABILITIES, "TFLite")
-    if {rule.numbers for rule in recipe.rules} == {FLOAT32}:
+    if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
     from kzoo_export.tflite.passes import float16, int8
@@ -51,7 +51,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     from kzoo_export.tflite.passes.weights import number_names, weights_by_name
 
     model = flatbuffer.read(source.read_bytes())
-    if any(rule.weights == "int8" for rule in recipe.rules):
+    if "int8" in recipe.smaller_dtypes:
         use_embedding_lookup(model, SMALLEST_WEIGHT)
     number_names(model)
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)

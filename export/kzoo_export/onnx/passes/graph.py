@@ -141,9 +141,10 @@ def name_weights(graph: ir.Graph, weights: Mapping[str, np.ndarray]) -> None:
 def _digests(array: np.ndarray) -> Iterator[bytes]:
     if array.size >= SMALLEST_WEIGHT and array.dtype == np.float32:
         yield _digest(array)
+        spatial = range(array.ndim - 2)
         if array.ndim > 1:
-            spatial = range(array.ndim - 2)
             yield _digest(array.transpose(-1, -2, *spatial))
+        if spatial:
             yield _digest(array.transpose(-2, -1, *spatial))
 
 

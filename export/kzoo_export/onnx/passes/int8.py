@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as passes
 
 from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products, weight_of
 from kzoo_export.onnx.passes.outliers import smoothing_factors, split_units
@@ -46,8 +47,6 @@ def store_weights(model: ir.Model, names: Set[str]) -> None:
         model: The model.
         names: The weights.
     """
-    import onnx_ir.passes.common as passes
-
     graph = model.graph
     for node in list(graph):
         is_lookup = node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
