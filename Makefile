@@ -23,7 +23,7 @@ demo: $(VENV)/.runtime ## Export a real model to TFLite and ONNX, verify the fil
 test: $(addprefix test-,$(BACKENDS)) ## Run the tests on TensorFlow, JAX and PyTorch
 
 $(addprefix test-,$(BACKENDS)): test-%: $(VENV)/.development
-	KERAS_BACKEND=$* $(bin)/python -m pytest -n auto --dist loadscope $(PYTEST_ARGS)
+	KERAS_BACKEND=$* $(bin)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.development ## Lint, format, types, import directions, docstrings
 	$(bin)/ruff check .

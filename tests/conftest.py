@@ -19,7 +19,11 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests marked `once` to a single backend's run."""
+    """Leave the tests marked `once` to a single backend's run, and start with the exports.
+
+    An export takes longest: last, it would keep one worker busy while the others have no work.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/kzoo_export"))
     if os.environ["KERAS_BACKEND"] == ONCE_BACKEND:
         return
     once = [item for item in items if item.get_closest_marker("once")]

@@ -12,9 +12,8 @@ from rich.table import Table
 from kzoo_export.artifact.document import open_table
 from kzoo_export.artifact.report import Report
 from kzoo_export.pipeline import export_all
-from kzoo_export.recipe import Recipe
+from kzoo_export.recipe import RECIPES, Recipe
 
-RECIPES = ("float32", "float16", "dynamic_int8")
 SUFFIXES = (".tflite", ".onnx")
 QUERIES = (
     "Why are there colours in a rainbow?",

@@ -102,11 +102,17 @@ def _matmuls(nodes: list[Any]) -> Iterator[str]:
 def _stored_dtype(value: Any) -> str:
     """Follow a constant back to the dtype it is stored in; an activation has its own."""
     source = value
-    while source.producer() is not None and source.producer().op_type in _CASTS:
+    while source.producer() is not None and _keeps_elements(source.producer()):
         source = source.producer().inputs[0]
     if source.producer() is None and not source.is_graph_input():
         return _dtype_name(source.dtype)
     return _dtype_name(value.dtype)
+
+
+def _keeps_elements(node: Any) -> bool:
+    """Say whether a node widens, turns or scales what it reads."""
+    is_scale = node.op_type == "Mul" and node.inputs[1].const_value is not None
+    return is_scale or node.op_type in _CASTS
 
 
 def _dtype_name(dtype: Any) -> str:

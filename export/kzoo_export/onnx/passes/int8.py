@@ -160,14 +160,20 @@ def _look_up_integers(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _store_integers(graph: ir.Graph, value: ir.Value, array: np.ndarray) -> None:
-    """Store a weight in 8 bits, along the axis that loses least, and widen it before its uses."""
-    candidates = [(axis, *symmetric(array, axis)) for axis in range(array.ndim)]
-    errors = [np.square(array - elements * scales).sum() for _, elements, scales in candidates]
-    axis, elements, scales = candidates[int(np.argmin(errors))]
+    """Store a weight in 8 bits and widen it before its uses.
+
+    The scales are those of the columns of a matrix, and else along the axis that loses least. Not
+    by DequantizeLinear: ONNX Runtime would quantize the activations of the product as well, while
+    it computes a constant of a cast and a scale once, when the file is loaded.
+    """
     first = next(node for node in graph if value in node.inputs)
+    axes = (1,) if first.op_type == "MatMul" and array.ndim == 2 else range(array.ndim)
+    candidates = [symmetric(array, axis) for axis in axes]
+    errors = [np.square(array - elements * scales).sum() for elements, scales in candidates]
+    elements, scales = candidates[int(np.argmin(errors))]
     edit = Editor(graph, first)
     stored = edit.constant(f"{value.name}_int8", elements)
-    scale = edit.constant(f"{value.name}_scale", scales.reshape(-1))
-    wide = edit.add("DequantizeLinear", stored, scale, axis=axis)
+    scale = edit.constant(f"{value.name}_scale", scales)
+    wide = edit.add("Mul", edit.add("Cast", stored, to=ir.DataType.FLOAT), scale)
     wide.shape, wide.type = value.shape, value.type
     value.replace_all_uses_with(wide)

@@ -145,8 +145,19 @@ def test_convolutions_store_8_bits(tmp_path: Path) -> None:
     expected = run(parse(text, w=w), tmp_path, x=x)
     model = parse(text, w=w)
     quantize_weights(model, {})
-    assert ops(model) == ["Conv", "DequantizeLinear"]
+    assert ops(model) == ["Cast", "Conv", "Mul"]
     assert 0 < error_of(model, tmp_path, x, expected) < 0.01
+
+
+def test_widened_matrices_are_multiplied_in_float32(tmp_path: Path) -> None:
+    """With a scale for each column, and without 8-bit activations of the runtime's own accord."""
+    text = "g (float[1,64,256] x) => (float[1,64,96] y) { y = MatMul (x, w) }"
+    w = normal(256, 96) * np.logspace(-1, 1, 256, dtype=np.float32)[:, None]
+    x = normal(1, 64, 256, seed=1)
+    elements, scales = symmetric(w, axis=1)
+    model = parse(text, w=w)
+    store_weights(model, {"w"})
+    np.testing.assert_allclose(run(model, tmp_path, x=x), x @ (elements * scales), atol=1e-3)
 
 
 def test_small_matrices_stay() -> None:
