@@ -174,7 +174,7 @@ RECIPES = {
             description="a quarter of the size and fast on CPUs",
         ),
         # The weights of dynamic_int8 with nothing rounded at run time. MiniLM keeps 0.9995 (least
-        # 0.9994): the bounds leave four times as much, and more, for deeper models.
+        # 0.9994): the bounds leave at least four times the loss for deeper models.
         Recipe(
             name="weight_int8",
             weights="int8",
