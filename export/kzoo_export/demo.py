@@ -143,16 +143,18 @@ def summary(reports: tuple[Report, ...]) -> Table:
         "cosine, min: mean and least cosine to the model's outputs, of the worst output; "
         "ms, IQR: median and interquartile range of the milliseconds of one call"
     )
-    for column in ("format", "recipe", "route"):
-        table.add_column(column, no_wrap=True)
+    table.add_column("recipe", no_wrap=True)
     for column in ("MB", "ratio", "cosine", "min", "ms", "IQR"):
         table.add_column(column, justify="right", no_wrap=True)
+    made_by = ("", "")
     for report in reports:
+        if made_by != (report.format, report.route):
+            made_by = (report.format, report.route)
+            table.add_section()
+            table.add_row(f"[bold]{report.format}[/], by {report.route}")
         outputs = report.verification.outputs
         table.add_row(
-            report.format,
-            report.recipe.name,
-            report.route,
+            f"  {report.recipe.name}",
             f"{report.size / 1e6:.1f}",
             f"{report.ratio:.3f}",
             f"{np.nanmin([output.cosine_mean for output in outputs]):.5f}",

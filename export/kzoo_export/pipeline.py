@@ -150,7 +150,7 @@ def export_all(
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
-    plan = [_plan(path, recipe, route) for path, recipe in targets.items()]
+    plan = [_plan(path, recipe, route, portable) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
     verifying, calibrating = choose_samples(
@@ -193,11 +193,13 @@ def export_all(
     return list(reports.values())
 
 
-def _plan(path: str | Path, recipe: str | Recipe, route: str | None) -> Target:
+def _plan(path: str | Path, recipe: str | Recipe, route: str | None, portable: bool) -> Target:
     """Check one target, its folder included."""
     chosen = choose_route(format_of(path), route)
     check_target(Path(path))
-    return Target(Path(path), get_recipe(recipe), chosen)
+    target = Target(Path(path), get_recipe(recipe), chosen)
+    target.quantizer.check(target.recipe, portable)
+    return target
 
 
 def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:

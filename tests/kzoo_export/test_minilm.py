@@ -23,6 +23,7 @@ PROMISES = {
     "float16": (0.51, 0.9999, 0.9999),
     "dynamic_int8": (0.27, 0.998, 0.997),
     "weight_int8": (0.27, 0.999, 0.999),
+    "dynamic_int8_embedding_int4": (0.21, 0.997, 0.9945),
 }
 
 Reports = dict[tuple[str, str], Report]
@@ -71,6 +72,17 @@ def test_tflite_is_made_of_built_in_operations(reports: Reports) -> None:
         assert inspection.ops["GELU"] == 6
         assert not {"SHAPE", "PACK", "REDUCE_PROD", "SQUARED_DIFFERENCE"} & set(inspection.ops)
     assert sum(reports["tflite", "float32"].inspection.ops.values()) <= 302
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_tables_of_4_bits_lie_beside_products_of_8(reports: Reports, format: str) -> None:
+    plain = reports[format, "dynamic_int8"].inspection
+    mixed = reports[format, "dynamic_int8_embedding_int4"].inspection
+    table = 30522 * 384
+    assert mixed.weight_bytes["int4"] == table // 2
+    assert mixed.weight_bytes["float16"] == 2 * table // 32
+    assert mixed.weight_bytes["int8"] == plain.weight_bytes["int8"] - table
+    assert mixed.matmuls == plain.matmuls
 
 
 def test_token_table_is_quantized_too(reports: Reports) -> None:

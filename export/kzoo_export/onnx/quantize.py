@@ -11,6 +11,7 @@ from kzoo_export.recipe import (
     DYNAMIC_INT8,
     FLOAT16,
     FLOAT32,
+    INT4,
     INT8,
     OPERATIONS,
     Recipe,
@@ -28,6 +29,11 @@ _ABILITIES = {
     INT8: OPERATIONS,
     # Only products are computed in integers: convolutions and recurrent layers widen their weights.
     DYNAMIC_INT8: OPERATIONS,
+    INT4: ("embedding",),
+}
+# What the standard operations can have: only ONNX Runtime's own look rows of 4 bits up.
+_PORTABLE_ABILITIES = {
+    numbers: operations for numbers, operations in _ABILITIES.items() if numbers != INT4
 }
 
 
@@ -44,14 +50,14 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     Raises:
         ValueError: If there is no such recipe for ONNX.
     """
-    check_numbers(recipe, _ABILITIES, "ONNX")
+    check(recipe)
     if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
     import onnx_ir as ir
     import onnx_ir.passes.common as passes
 
-    from kzoo_export.onnx.passes import float16, int8, outliers
+    from kzoo_export.onnx.passes import float16, int4, int8, outliers
     from kzoo_export.onnx.passes.graph import weights_by_name
 
     model = ir.load(source)
@@ -60,6 +66,8 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         given = outliers.random_samples(model) if samples is None else samples
         magnitudes = outliers.channel_magnitudes(model, given)
         int8.quantize_products(model, magnitudes, chosen[DYNAMIC_INT8])
+    if chosen[INT4]:
+        int4.store_tables(model, chosen[INT4])
     if widened := chosen[INT8] | chosen[DYNAMIC_INT8]:
         int8.store_weights(model, widened)
     if chosen[FLOAT16]:
@@ -67,6 +75,22 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     passes.RemoveUnusedNodesPass()(model)
     passes.ShapeInferencePass()(model)
     write(model, target)
+
+
+def check(recipe: Recipe, portable: bool = False) -> None:
+    """Refuse a recipe that the format cannot obey.
+
+    Args:
+        recipe: The recipe.
+        portable: Keep to the standard operations of ONNX.
+
+    Raises:
+        ValueError: If there is no such recipe for ONNX.
+    """
+    if portable:
+        check_numbers(recipe, _PORTABLE_ABILITIES, "portable ONNX")
+    else:
+        check_numbers(recipe, _ABILITIES, "ONNX")
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -77,9 +101,5 @@ def calibrates(recipe: Recipe) -> bool:
 
     Returns:
         True if it does.
-
-    Raises:
-        ValueError: If there is no such recipe for ONNX.
     """
-    check_numbers(recipe, _ABILITIES, "ONNX")
     return DYNAMIC_INT8 in (rule.numbers for rule in recipe.rules)

@@ -10,6 +10,7 @@ from kzoo_export.recipe import (
     DYNAMIC_INT8,
     FLOAT16,
     FLOAT32,
+    INT4,
     INT8,
     OPERATIONS,
     SMALLEST_WEIGHT,
@@ -27,6 +28,7 @@ _ABILITIES = {
     FLOAT16: (*OPERATIONS, "other"),
     INT8: OPERATIONS,
     DYNAMIC_INT8: OPERATIONS,
+    INT4: ("embedding",),
 }
 
 
@@ -42,22 +44,35 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
-    check_numbers(recipe, _ABILITIES, "TFLite")
+    check(recipe)
     if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
-    from kzoo_export.tflite.passes import float16, int8
+    from kzoo_export.tflite.passes import float16, integers
     from kzoo_export.tflite.passes.embedding_lookup import use_embedding_lookup
     from kzoo_export.tflite.passes.weights import number_names, weights_by_name
 
     model = flatbuffer.read(source.read_bytes())
-    if "int8" in recipe.smaller_dtypes:
+    if {"int8", "int4"} & recipe.smaller_dtypes:
         use_embedding_lookup(model, SMALLEST_WEIGHT)
     number_names(model)
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
-    model = int8.quantize_weights(model, chosen[INT8], chosen[DYNAMIC_INT8])
+    model = integers.quantize_weights(model, chosen)
     float16.store_weights(model, chosen[FLOAT16])
     target.write_bytes(flatbuffer.write(model))
+
+
+def check(recipe: Recipe, portable: bool = False) -> None:
+    """Refuse a recipe that the format cannot obey.
+
+    Args:
+        recipe: The recipe.
+        portable: About ONNX: all operations of TFLite files are standard ones.
+
+    Raises:
+        ValueError: If there is no such recipe for TFLite.
+    """
+    check_numbers(recipe, _ABILITIES, "TFLite")
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -68,9 +83,5 @@ def calibrates(recipe: Recipe) -> bool:
 
     Returns:
         True if it does.
-
-    Raises:
-        ValueError: If there is no such recipe for TFLite.
     """
-    check_numbers(recipe, _ABILITIES, "TFLite")
     return False

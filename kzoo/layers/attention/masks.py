@@ -18,8 +18,12 @@ from kzoo.layers.types import Tensor
 SCORE_RANGE = 70.0
 """How far the scores of a row may lie apart in a graph to export, where no soft cap bounds them."""
 
-MARGIN = 30.0
-"""How far a masked key is below the lowest real one: exp(-30) = 9e-14, nothing in float32."""
+MARGIN = 105.0
+"""By how much a masked score stays below all real ones in a graph to export.
+
+Its weight is then 0: `exp` is 0 in float32 below -104. With less, it would be one of the denormal
+numbers below exp(-87), which many processors multiply tens of times more slowly.
+"""
 
 _NEW_AXES = {2: (1, 2), 3: (1,), 4: ()}
 """By the rank of a mask, the axes that it lacks to broadcast to (B, 1, T, S)."""
@@ -116,7 +120,7 @@ def mask_bound(position_range: Any = 0.0, soft_cap: float | None = None) -> Any:
         soft_cap: Largest absolute value of a score before biases are added.
 
     Returns:
-        The bound, above 0: a scalar tensor if `position_range` is one. It is 100 for a layer
+        The bound, above 0: a scalar tensor if `position_range` is one. It is 175 for a layer
         without positions or soft cap.
     """
     return MARGIN + (SCORE_RANGE if soft_cap is None else 2 * soft_cap) + position_range

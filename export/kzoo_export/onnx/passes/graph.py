@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.recipe import SMALLEST_WEIGHT, Weight
+from kzoo_export.recipe import SMALLEST_WEIGHT, Weight, first_use
 
 # What the weights of operations are used for.
 _OPERATIONS = {
@@ -162,7 +162,7 @@ def weights_by_name(graph: ir.Graph) -> dict[str, Weight]:
         The weights by name, which is also the path of the layer.
     """
     return {
-        value.name: Weight(value.name, _operation(value, array.ndim))
+        value.name: Weight(value.name, _operation(value, array.ndim), array.shape[-1])
         for value, array in weights_in_use(graph)
     }
 
@@ -170,15 +170,47 @@ def weights_by_name(graph: ir.Graph) -> dict[str, Weight]:
 def _operation(value: ir.Value, ndim: int) -> str:
     """Tell what a weight is used for, a tied table that is multiplied as its transpose too."""
     found = []
-    for node, place in value.uses():
+    for node, _ in value.uses():
         if node.op_type == "Transpose":
             found.append(_operation(node.outputs[0], ndim))
-        elif node.op_type == "Gather":
-            is_table = ndim == 2 and place == 0 and node.attributes.get_int("axis", 0) == 0
-            found.append("embedding" if is_table else "other")
+        elif is_lookup(node, value):
+            found.append("embedding")
         else:
             found.append(_OPERATIONS.get(node.op_type, "other") if ndim > 1 else "other")
-    return next((operation for operation in found if operation != "other"), "other")
+    return first_use(found)
+
+
+def is_lookup(node: ir.Node, table: ir.Value) -> bool:
+    """Tell whether a node looks rows of a matrix up.
+
+    Args:
+        node: The node.
+        table: A constant.
+
+    Returns:
+        True if it does.
+    """
+    is_gather = node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
+    is_matrix = table.const_value is not None and len(table.const_value.shape) == 2
+    return is_gather and node.inputs[0] is table and is_matrix
+
+
+def lookups(graph: ir.Graph, names: Set[str]) -> Iterator[tuple[ir.Node, np.ndarray]]:
+    """Find the nodes that look rows of float32 tables up.
+
+    Args:
+        graph: The graph.
+        names: The tables to look for.
+
+    Yields:
+        Each node with its table (V, D).
+    """
+    for node in list(graph):
+        table = node.inputs[0] if node.inputs else None
+        if table is not None and table.name in names and is_lookup(node, table):
+            array = weight_of(table)
+            if array is not None:
+                yield node, array
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products, weight_of
+from kzoo_export.onnx.passes.graph import Editor, Product, is_row, lookups, products
 from kzoo_export.onnx.passes.outliers import smoothing_factors, split_units
 
 _LEVELS = 127
@@ -48,10 +48,8 @@ def store_weights(model: ir.Model, names: Set[str]) -> None:
         names: The weights.
     """
     graph = model.graph
-    for node in list(graph):
-        is_lookup = node.op_type == "Gather" and node.attributes.get_int("axis", 0) == 0
-        if is_lookup and node.inputs[0].name in names:
-            _look_up_integers(graph, node)
+    for node, table in lookups(graph, names):
+        _look_up_integers(Editor(graph, node), node, table)
     passes.RemoveUnusedNodesPass()(model)
     for value in list(graph.initializers.values()):
         if value.name in names and value.uses():
@@ -145,16 +143,12 @@ def _multiply(
     edit.replace(product.output, result)
 
 
-def _look_up_integers(graph: ir.Graph, node: ir.Node) -> None:
+def _look_up_integers(edit: Editor, node: ir.Node, table: np.ndarray) -> None:
     """Look up 8-bit rows and their scales instead of float rows."""
-    table, index = node.inputs
-    array = weight_of(table)
-    if array is None or array.ndim != 2:
-        return
-    edit = Editor(graph, node)
-    elements, scales = symmetric(array, axis=0)
-    rows = edit.add("Gather", edit.constant(f"{table.name}_int8_rows", elements), index, axis=0)
-    scale = edit.add("Gather", edit.constant(f"{table.name}_row_scales", scales), index, axis=0)
+    stored, index = node.inputs
+    elements, scales = symmetric(table, axis=0)
+    rows = edit.add("Gather", edit.constant(f"{stored.name}_int8_rows", elements), index, axis=0)
+    scale = edit.add("Gather", edit.constant(f"{stored.name}_row_scales", scales), index, axis=0)
     wide = edit.add("Cast", rows, to=ir.DataType.FLOAT)
     edit.replace(node.outputs[0], edit.add("Mul", wide, scale))
 

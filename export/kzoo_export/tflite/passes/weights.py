@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from kzoo_export.recipe import Weight
+from kzoo_export.recipe import Weight, first_use
 from kzoo_export.tflite.flatbuffer import constant_of, operation_of
 from kzoo_export.tflite.passes.embedding_lookup import is_lookup
 
@@ -57,13 +57,15 @@ def weights_by_name(model: Any, smallest: int) -> dict[str, Weight]:
                 if array is None or array.ndim < 2 or array.size < smallest:
                     continue
                 name = tensor.name.decode()
-                known = found.get(name, Weight(name, "other"))
+                known = found.get(name, Weight(name, "other", array.shape[-1]))
                 used = operation_with(model, operator) if place == 1 else "other"
                 if place == 0 and is_lookup(model, graph, operator, smallest):
                     used = "embedding"
                 results = [graph.tensors[output].name.decode() for output in operator.outputs]
                 found[name] = Weight(
-                    "; ".join([known.path, *results]), known.operation if used == "other" else used
+                    "; ".join([known.path, *results]),
+                    first_use((known.operation, used)),
+                    known.width,
                 )
     return found
 

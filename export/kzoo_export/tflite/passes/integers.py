@@ -1,7 +1,8 @@
-"""Store weights of a TFLite file as int8, one scale a channel or a table row.
+"""Store weights of a TFLite file as int8, one scale a channel or a table row, or tables as int4.
 
 Where activations are quantized at run time, products run in integers; else the weights are widened
-in front of them. Lookups read 8-bit rows, each with its own scale.
+in front of them. Lookups read rows of 8 bits, each with its own scale, or of 4 bits, with a scale a
+block.
 """
 
 import contextlib
@@ -9,12 +10,13 @@ import importlib
 import importlib.util
 import io
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from kzoo.arguments import require_packages
+from kzoo_export.recipe import BLOCK, DYNAMIC_INT8, INT4, INT8, Numbers
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.passes.weights import operation_with
 
@@ -29,26 +31,33 @@ _HYBRID_VERSIONS = {
     _Operation.BATCH_MATMUL: 4,
     _Operation.EMBEDDING_LOOKUP: 4,
 }
-_WEIGHT = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
-# The quantizer's names for how a product with an 8-bit weight is computed.
+# The quantizer's words for how weights are stored and how products with them are computed.
+_CHANNELS = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dtype": "INT"}
+_BLOCKS = {**_CHANNELS, "num_bits": 4, "granularity": f"BLOCKWISE_{BLOCK}"}
 _WIDENED = {"compute_precision": "FLOAT", "explicit_dequantize": True}
-_INTEGERS = {"compute_precision": "INTEGER", "explicit_dequantize": False}
+_IN_KERNEL = {"compute_precision": "INTEGER", "explicit_dequantize": False}
+_CONFIGS = {
+    INT8: {"weight_tensor_config": _CHANNELS, **_WIDENED},
+    DYNAMIC_INT8: {"weight_tensor_config": _CHANNELS, **_IN_KERNEL},
+    INT4: {"weight_tensor_config": _BLOCKS, **_IN_KERNEL},
+}
 
 
-def quantize_weights(model: Any, widened: Set[str], multiplied: Set[str]) -> Any:
-    """Quantize weights to int8.
+def quantize_weights(model: Any, chosen: Mapping[Numbers, Set[str]]) -> Any:
+    """Quantize weights to integers.
 
     Args:
         model: A float32 `ModelT` whose tensors have names of their own.
-        widened: The weights that are widened in front of a float product.
-        multiplied: The weights of products in integers.
+        chosen: The names of the weights by the numbers they get; those that are no integers are
+            passed over.
 
     Returns:
         The quantized `ModelT`.
     """
     entries = [
-        *_entries(model, widened, _WIDENED),
-        *_entries(model, multiplied, _INTEGERS),
+        entry
+        for numbers, config in _CONFIGS.items()
+        for entry in _entries(model, chosen[numbers], config)
     ]
     if not entries:
         return model
@@ -66,11 +75,11 @@ def _package() -> Any:
     """Import the quantizer under the name it is installed by."""
     found = [name for name in _PACKAGES if importlib.util.find_spec(name)]
     if not found:
-        require_packages(_PACKAGES[:1], "export", "quantizing .tflite files to int8")
+        require_packages(_PACKAGES[:1], "export", "quantizing .tflite files to integers")
     return importlib.import_module(f"{found[0]}.quantizer")
 
 
-def _entries(model: Any, names: Set[str], computed: dict[str, Any]) -> list[dict[str, Any]]:
+def _entries(model: Any, names: Set[str], config: dict[str, Any]) -> list[dict[str, Any]]:
     """Write the quantizer's recipe: one entry for each operation, told by what it computes.
 
     Nothing is left to its defaults: it writes files that cannot be loaded where the constant of a
@@ -88,7 +97,7 @@ def _entries(model: Any, names: Set[str], computed: dict[str, Any]) -> list[dict
             "regex": f"^{re.escape(name)};$",
             "operation": "*",
             "algorithm_key": "min_max_uniform_quantize",
-            "op_config": {"weight_tensor_config": _WEIGHT, **computed},
+            "op_config": config,
         }
         for name in results
     ]
