@@ -2,11 +2,10 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kzoo.arguments import check_choice, close_matches
-from kzoo_export.errors import RecipeError
 
 # Weights of fewer numbers stay float32: they save nothing, and their scales cost as much.
 SMALLEST_WEIGHT = 1024
@@ -28,30 +27,6 @@ FLOAT16 = Numbers("float16", "float32")
 INT8 = Numbers("int8", "float32")
 DYNAMIC_INT8 = Numbers("int8", "dynamic_int8")
 INT4 = Numbers("int4", "float32")
-
-
-class Weight(NamedTuple):
-    """A weight of a file: the path of its layer, what it is used for, and the numbers in a row.
-
-    A weight of several uses has the first that is no lookup; one of no known use has `"other"`.
-    """
-
-    path: str
-    operation: str
-    width: int
-
-
-def first_use(operations: Iterable[str]) -> str:
-    """Choose the operation that says which numbers a weight of several uses can have.
-
-    Args:
-        operations: What it is used for.
-
-    Returns:
-        The first that is no lookup, as fewer numbers do for products than for lookups.
-    """
-    used = [operation for operation in operations if operation != "other"]
-    return next((each for each in used if each != "embedding"), used[0] if used else "other")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +79,10 @@ class Override:
         operation = "weights" if self.operation == "*" else f"{self.operation} weights"
         return f"{operation}{where}: {self.weights}, activations {self.activations}"
 
-    def covers(self, weight: Weight) -> bool:
-        """Tell whether the override is about a weight."""
-        of_operation = self.operation in ("*", weight.operation)
-        return of_operation and re.search(self.scope, weight.path) is not None
+    def covers(self, path: str, operation: str) -> bool:
+        """Tell whether the override is about a weight with that path and operation."""
+        of_operation = self.operation in ("*", operation)
+        return of_operation and re.search(self.scope, path) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,69 +214,3 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
             f"{close_matches(str(recipe), RECIPES)}"
         )
     return RECIPES[recipe]
-
-
-# The numbers that a format has, and the operations whose weights can have them.
-Abilities = Mapping[Numbers, Iterable[str]]
-
-
-def check_numbers(recipe: Recipe, abilities: Abilities, format: str) -> None:
-    """Refuse a recipe that a format cannot obey in full.
-
-    Args:
-        recipe: The recipe.
-        abilities: What the format has.
-        format: Its name, for the message.
-
-    Raises:
-        ValueError: If it has no such numbers.
-    """
-    for numbers in (rule.numbers for rule in recipe.rules):
-        if numbers not in abilities:
-            known = "; ".join(f"{weights}, {activations}" for weights, activations in abilities)
-            raise ValueError(
-                f"`recipe` must have weights and activations that {format} files can have: "
-                f"{known}. Received: recipe={recipe.name!r} with {', '.join(numbers)}"
-            )
-
-
-def assign(
-    recipe: Recipe, weights: Mapping[str, Weight], abilities: Abilities
-) -> dict[Numbers, set[str]]:
-    """Choose the numbers of every weight of a file.
-
-    Args:
-        recipe: The recipe.
-        weights: The weights by a name of their own.
-        abilities: What the format has.
-
-    Returns:
-        The names of the weights by the numbers they get. What can have none stays as it is.
-
-    Raises:
-        RecipeError: If an override is about no weight that can have its numbers, or if the rows of
-            a weight cannot be cut into blocks.
-    """
-
-    def applies(rule: Override, weight: Weight) -> bool:
-        return rule.covers(weight) and weight.operation in abilities[rule.numbers]
-
-    chosen: dict[Numbers, set[str]] = {numbers: set() for numbers in abilities}
-    for name, weight in weights.items():
-        rule = next((rule for rule in reversed(recipe.rules) if applies(rule, weight)), None)
-        if rule is None:
-            continue
-        if rule.numbers == INT4 and weight.width % BLOCK:
-            raise RecipeError(
-                f"The recipe {recipe.name!r} stores blocks of {BLOCK} numbers, and {weight.path} "
-                f"has rows of {weight.width}. Give it other numbers by an override with its `scope`"
-            )
-        chosen[rule.numbers].add(name)
-    for override in recipe.overrides:
-        if not any(applies(override, weight) for weight in weights.values()):
-            paths = "\n  ".join(f"{weight.operation}: {weight.path}" for weight in weights.values())
-            raise RecipeError(
-                f"An override of the recipe {recipe.name!r} is about no weight that can be stored "
-                f"so: {override}. Weights of the file:\n  {paths}"
-            )
-    return chosen

@@ -16,7 +16,8 @@ import pytest
 from kzoo_export import RECIPES, Override, Recipe, RecipeError, export, export_all, inspect
 from kzoo_export.artifact.accept import check_recipe
 from kzoo_export.artifact.files import load, run_batches
-from kzoo_export.recipe import FLOAT32, Weight, assign, first_use
+from kzoo_export.assign import Weight, assign, first_use
+from kzoo_export.recipe import FLOAT32
 from kzoo_export.source.prepare import prepare
 from kzoo_export.tflite import flatbuffer
 from tests.kzoo_export import models

@@ -23,7 +23,7 @@ def convert(traced: Any, target: Path, spec: Spec, weights: Mapping[str, np.ndar
         weights: The weights of the model by path, to name the constants of the file.
     """
     from kzoo_export.onnx.passes.fuse import fuse
-    from kzoo_export.onnx.passes.graph import name_weights
+    from kzoo_export.onnx.passes.weights import name_weights
 
     model = fuse(traced, spec.portable)
     name_weights(model.graph, weights)

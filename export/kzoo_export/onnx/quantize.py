@@ -6,34 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from kzoo_export.assign import ABILITIES, assign, check_numbers
 from kzoo_export.onnx.convert import write
-from kzoo_export.recipe import (
-    DYNAMIC_INT8,
-    FLOAT16,
-    FLOAT32,
-    INT4,
-    INT8,
-    OPERATIONS,
-    Recipe,
-    assign,
-    check_numbers,
-)
+from kzoo_export.recipe import DYNAMIC_INT8, FLOAT16, INT4, INT8, Recipe
 
 Samples = Mapping[str, np.ndarray]
 
-# The numbers that weights can have, and of which operations.
-_ABILITIES = {
-    FLOAT32: (*OPERATIONS, "other"),
-    FLOAT16: (*OPERATIONS, "other"),
-    # Tables that are added are not worth it: they are small, and a sum keeps every error.
-    INT8: OPERATIONS,
-    # Only products are computed in integers: convolutions and recurrent layers widen their weights.
-    DYNAMIC_INT8: OPERATIONS,
-    INT4: ("embedding",),
-}
 # What the standard operations can have: only ONNX Runtime's own look rows of 4 bits up.
 _PORTABLE_ABILITIES = {
-    numbers: operations for numbers, operations in _ABILITIES.items() if numbers != INT4
+    numbers: operations for numbers, operations in ABILITIES.items() if numbers != INT4
 }
 
 
@@ -58,10 +39,10 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     import onnx_ir.passes.common as passes
 
     from kzoo_export.onnx.passes import float16, int4, int8, outliers
-    from kzoo_export.onnx.passes.graph import weights_by_name
+    from kzoo_export.onnx.passes.weights import weights_by_name
 
     model = ir.load(source)
-    chosen = assign(recipe, weights_by_name(model.graph), _ABILITIES)
+    chosen = assign(recipe, weights_by_name(model.graph), ABILITIES)
     if chosen[DYNAMIC_INT8]:
         given = outliers.random_samples(model) if samples is None else samples
         magnitudes = outliers.channel_magnitudes(model, given)
@@ -90,7 +71,7 @@ def check(recipe: Recipe, portable: bool = False) -> None:
     if portable:
         check_numbers(recipe, _PORTABLE_ABILITIES, "portable ONNX")
     else:
-        check_numbers(recipe, _ABILITIES, "ONNX")
+        check_numbers(recipe, ABILITIES, "ONNX")
 
 
 def calibrates(recipe: Recipe) -> bool:

@@ -63,6 +63,8 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Threads of a session that waits would keep the processor busy while another one is timed.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

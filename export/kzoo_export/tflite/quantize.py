@@ -6,30 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kzoo_export.recipe import (
-    DYNAMIC_INT8,
-    FLOAT16,
-    FLOAT32,
-    INT4,
-    INT8,
-    OPERATIONS,
-    SMALLEST_WEIGHT,
-    Recipe,
-    assign,
-    check_numbers,
-)
+from kzoo_export.assign import ABILITIES, assign, check_numbers
+from kzoo_export.recipe import FLOAT16, SMALLEST_WEIGHT, Recipe
 from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
-
-# The numbers that weights can have, and of which operations.
-_ABILITIES = {
-    FLOAT32: (*OPERATIONS, "other"),
-    FLOAT16: (*OPERATIONS, "other"),
-    INT8: OPERATIONS,
-    DYNAMIC_INT8: OPERATIONS,
-    INT4: ("embedding",),
-}
 
 
 def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
@@ -56,7 +37,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     if {"int8", "int4"} & recipe.smaller_dtypes:
         use_embedding_lookup(model, SMALLEST_WEIGHT)
     number_names(model)
-    chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
+    chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), ABILITIES)
     model = integers.quantize_weights(model, chosen)
     float16.store_weights(model, chosen[FLOAT16])
     target.write_bytes(flatbuffer.write(model))
@@ -72,7 +53,7 @@ def check(recipe: Recipe, portable: bool = False) -> None:
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
-    check_numbers(recipe, _ABILITIES, "TFLite")
+    check_numbers(recipe, ABILITIES, "TFLite")
 
 
 def calibrates(recipe: Recipe) -> bool:

@@ -10,7 +10,8 @@ import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.onnx.passes.graph import Editor, lookups
+from kzoo_export.onnx.passes.graph import Editor
+from kzoo_export.onnx.passes.weights import lookups
 from kzoo_export.recipe import BLOCK
 
 _LEVELS = 7

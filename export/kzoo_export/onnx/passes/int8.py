@@ -12,8 +12,9 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
-from kzoo_export.onnx.passes.graph import Editor, Product, is_row, lookups, products
+from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products
 from kzoo_export.onnx.passes.outliers import smoothing_factors, split_units
+from kzoo_export.onnx.passes.weights import lookups
 
 _LEVELS = 127
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from kzoo_export.recipe import Weight, first_use
+from kzoo_export.assign import Weight, first_use
 from kzoo_export.tflite.flatbuffer import constant_of, operation_of
 from kzoo_export.tflite.passes.embedding_lookup import is_lookup
 

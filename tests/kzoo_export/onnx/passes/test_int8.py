@@ -9,13 +9,13 @@ import onnx_ir as ir
 import pytest
 
 from kzoo_export.onnx.passes import outliers
-from kzoo_export.onnx.passes.graph import weights_by_name
 from kzoo_export.onnx.passes.int8 import (
     exact_columns,
     quantize_products,
     store_weights,
     symmetric,
 )
+from kzoo_export.onnx.passes.weights import weights_by_name
 from kzoo_export.recipe import RECIPES
 from tests.kzoo_export.onnx.graphs import normal, ops, parse, run, save
 
