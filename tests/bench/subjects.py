@@ -144,5 +144,5 @@ PAIRS = (
     Pair("tflite-float32", "kerashub-float32", 0.85),
     Pair("tflite-int8", "kerashub-int8", 0.80),
     Pair("onnx-float32", "huggingface-float32", 1.05),
-    Pair("onnx-int8", "huggingface-int8", 1.00),
+    Pair("onnx-int8", "huggingface-int8", 0.90),
 )

@@ -15,14 +15,17 @@ import numpy as np
 from kzoo.layers.graph import is_static_graph
 from kzoo.layers.types import Tensor
 
-SCORE_RANGE = 70.0
-"""How far the scores of a row may lie apart in a graph to export, where no soft cap bounds them."""
+SCORE_RANGE = 40.0
+"""How far a masked key may score above the best real one of its row in a graph to export.
 
-MARGIN = 105.0
-"""By how much a masked score stays below all real ones in a graph to export.
+Where no soft cap says it. Verification notices a model that goes beyond.
+"""
 
-Its weight is then 0: `exp` is 0 in float32 below -104. With less, it would be one of the denormal
-numbers below exp(-87), which many processors multiply tens of times more slowly.
+MARGIN = 20.0
+"""How far a masked key is then still below the best real one: exp(-20) = 2e-9, nothing in float32.
+
+Not more: weights below exp(-87) are denormal numbers, which processors multiply many times more
+slowly, and ONNX Runtime is slow for every score that is farther than that below the best one.
 """
 
 _NEW_AXES = {2: (1, 2), 3: (1,), 4: ()}
@@ -120,7 +123,7 @@ def mask_bound(position_range: Any = 0.0, soft_cap: float | None = None) -> Any:
         soft_cap: Largest absolute value of a score before biases are added.
 
     Returns:
-        The bound, above 0: a scalar tensor if `position_range` is one. It is 175 for a layer
+        The bound, above 0: a scalar tensor if `position_range` is one. It is 60 for a layer
         without positions or soft cap.
     """
     return MARGIN + (SCORE_RANGE if soft_cap is None else 2 * soft_cap) + position_range

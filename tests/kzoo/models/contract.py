@@ -54,7 +54,7 @@ def check_padding(backbone: keras.Model, inputs: dict[str, np.ndarray]) -> None:
     }
     real = real_positions(inputs)
     hidden = predict(backbone, padded)["hidden"][:, : real.shape[1]]
-    # Masked scores are at -100: what is left of them is below float32's resolution.
+    # Masked scores are at -60: what is left of them is below float32's resolution.
     np.testing.assert_allclose(hidden[real], expected[real], atol=1e-5, rtol=0)
     if "padding_mask" in inputs:
         unmasked = {**inputs, "padding_mask": np.ones_like(inputs["padding_mask"])}

@@ -21,7 +21,7 @@ from kzoo_export.onnx.passes.graph import Editor, Product, only_use, products
 # An outlier is this many times larger than the median channel.
 _TIMES_MEDIAN = 2.5
 # Something is done about outliers only if they hold the range of the rest down to this share.
-_WORTHWHILE = 0.75
+_WORTHWHILE = 0.6
 # How much of an outlier is moved to the weights; the rest stays.
 _STRENGTH = 0.8
 # Small channels are not enlarged beyond this: unseen samples may have more in them.
@@ -215,7 +215,8 @@ def _split(graph: ir.Graph, first: Product, second: Product, units: np.ndarray) 
     thin = edit.add("MatMul", first.activation, into)
     if first.bias is not None:
         bias = first.bias.const_value.numpy()
-        thin = edit.add("Add", thin, edit.constant(f"{first.bias.name}{_SUFFIX}", bias[units]))
+        # ONNX Runtime would make an Add one operation with the product, between two reshapes.
+        thin = edit.add("Sum", thin, edit.constant(f"{first.bias.name}{_SUFFIX}", bias[units]))
         silent = edit.constant(f"{first.bias.name}_others", _without(bias, units))
         _replace_input(first.output.producer(), first.bias, silent)
     thin = edit.add(activation.op_type, thin, **_attributes(activation))
