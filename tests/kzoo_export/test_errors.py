@@ -190,18 +190,33 @@ def test_model_that_gives_nan(tmp_path: Path) -> None:
     refused(model, tmp_path / "a.tflite", "finite", samples={"x": -np.ones((2, 4))})
 
 
-@pytest.mark.parametrize("module", ["tensorflow", "ai_edge_litert"])
+@pytest.mark.parametrize(
+    ("module", "name", "route", "extra"),
+    [
+        ("tensorflow", "a.tflite", None, "tflite"),
+        ("ai_edge_litert", "a.tflite", None, "tflite"),
+        ("onnxscript", "a.onnx", None, "onnx"),
+        ("onnxruntime", "a.onnx", None, "onnx"),
+        ("tf2onnx", "a.onnx", "tf2onnx", "export"),
+    ],
+)
 def test_missing_extra_is_named(
-    dense: keras.Model, tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+    dense: keras.Model,
+    tmp_path: Path,
+    module: str,
+    name: str,
+    route: str | None,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "kzoo.arguments.importlib.util.find_spec",
-        lambda name: None if name == module else find(name),
+        lambda package: None if package == module else find(package),
     )
     with pytest.raises(ImportError, match=module) as caught:
-        export(dense, tmp_path / "a.tflite")
-    assert 'pip install "kzoo[export]"' in str(caught.value)
+        export(dense, tmp_path / name, route=route)
+    assert f'pip install "kzoo[{extra}]"' in str(caught.value)
     check_nothing_left(tmp_path)
 
 

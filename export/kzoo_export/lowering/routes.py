@@ -23,14 +23,16 @@ class Route:
     format: str
     backend: str
     packages: tuple[str, ...]
-    extra: str = "export"
+    extra: str
 
 
 # The first route of a format is its default.
 ROUTES = {
-    "tensorflow": Route("tflite", "tensorflow", ("tensorflow",)),
-    "torch": Route("onnx", "torch", ("torch", "onnx", "onnxscript"), extra="torch,export"),
-    "tf2onnx": Route("onnx", "tensorflow", ("tensorflow", "tf2onnx", "onnx", "onnxscript")),
+    "tensorflow": Route("tflite", "tensorflow", ("tensorflow",), "tflite"),
+    "torch": Route("onnx", "torch", ("torch", "onnx", "onnxscript"), "onnx"),
+    "tf2onnx": Route(
+        "onnx", "tensorflow", ("tensorflow", "tf2onnx", "onnx", "onnxscript"), "export"
+    ),
 }
 
 
@@ -54,7 +56,7 @@ def choose_route(format: str, route: str | None = None) -> str:
             f"`route` must be a route to {format}: {', '.join(names)}. Received: route={route!r}"
         )
     require_packages(ROUTES[chosen].packages, ROUTES[chosen].extra, f"the route {chosen!r}")
-    require_packages(RUNTIMES[format], "export", f"running .{format} files")
+    require_packages(RUNTIMES[format], format, f"running .{format} files")
     return chosen
 
 

@@ -43,7 +43,7 @@ def inspect(path: str | Path) -> Inspection:
     Raises:
         ValueError: If the file is not an ONNX file.
     """
-    require_packages(("onnx", "onnx_ir"), "export", "reading .onnx files")
+    require_packages(("onnx", "onnx_ir"), "onnx", "reading .onnx files")
     import onnx_ir as ir
 
     try:

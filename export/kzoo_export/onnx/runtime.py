@@ -58,7 +58,7 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     Raises:
         ValueError: If ONNX Runtime cannot load the file.
     """
-    require_packages(("onnxruntime",), "export", "running .onnx files")
+    require_packages(("onnxruntime",), "onnx", "running .onnx files")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -27,7 +27,7 @@ def inspect(path: str | Path) -> Inspection:
     Raises:
         ValueError: If the file is not a TFLite file.
     """
-    require_packages(("ai_edge_litert",), "export", "reading .tflite files")
+    require_packages(("ai_edge_litert",), "tflite", "reading .tflite files")
     from ai_edge_litert import schema_py_generated as schema
 
     content = Path(path).read_bytes()

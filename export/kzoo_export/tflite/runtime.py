@@ -45,7 +45,7 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     Raises:
         ValueError: If the file is not a TFLite file, or has no signature.
     """
-    require_packages(("ai_edge_litert",), "export", "running .tflite files")
+    require_packages(("ai_edge_litert",), "tflite", "running .tflite files")
     from ai_edge_litert.interpreter import Interpreter
 
     try:

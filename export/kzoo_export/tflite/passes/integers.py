@@ -75,7 +75,7 @@ def _package() -> Any:
     """Import the quantizer under the name it is installed by."""
     found = [name for name in _PACKAGES if importlib.util.find_spec(name)]
     if not found:
-        require_packages(_PACKAGES[:1], "export", "quantizing .tflite files to integers")
+        require_packages(_PACKAGES[:1], "tflite", "quantizing .tflite files to integers")
     return importlib.import_module(f"{found[0]}.quantizer")
 
 
