@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from kzoo_export.artifact.files import inspect
+from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Benchmark, Inspection, Report, Verification
 from kzoo_export.errors import ExportError, RecipeError, VerificationError
 from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
@@ -21,13 +22,16 @@ from kzoo_export.verify import verify
 
 if TYPE_CHECKING:
     from kzoo_export.bench import benchmark
-    from kzoo_export.pipeline import export, export_all
+    from kzoo_export.folder import complete_folder
+    from kzoo_export.pipeline import export, export_all, plan
 
 # These import Keras, which starts a backend, so they wait until they are asked for.
 _LAZY = {
     "benchmark": "bench",
+    "complete_folder": "folder",
     "export": "pipeline",
     "export_all": "pipeline",
+    "plan": "pipeline",
 }
 
 __all__ = [
@@ -36,6 +40,7 @@ __all__ = [
     "ExportError",
     "Inspection",
     "Override",
+    "Plan",
     "Recipe",
     "RecipeError",
     "Report",
@@ -43,9 +48,11 @@ __all__ = [
     "Verification",
     "VerificationError",
     "benchmark",
+    "complete_folder",
     "export",
     "export_all",
     "inspect",
+    "plan",
     "verify",
 ]
 

@@ -13,6 +13,7 @@ import keras
 from kzoo_export.artifact.accept import accept
 from kzoo_export.artifact.files import check_target, inspect, save, working_folder
 from kzoo_export.artifact.measure import Origin, Reference, measure
+from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Report
 from kzoo_export.lowering.process import Lowered, lower
 from kzoo_export.lowering.routes import choose_route
@@ -112,6 +113,55 @@ def export(
     )[0]
 
 
+def plan(
+    model: keras.Model,
+    path: str | Path,
+    recipe: str | Recipe = "float32",
+    *,
+    length: int | None = None,
+    batch_size: int = 1,
+    samples: Any = None,
+    calibration: Any = None,
+    kinds: Mapping[str, str] | None = None,
+    route: str | None = None,
+    portable: bool = False,
+    seed: int = 0,
+) -> Plan:
+    """Check the arguments of an export and say what it would make; nothing is lowered or written.
+
+    Args:
+        model: As for `export`, like everything else.
+        path: The file.
+        recipe: The recipe.
+        length: Size of the open axes.
+        batch_size: Rows.
+        samples: What the file would be verified on.
+        calibration: Other samples.
+        kinds: What outputs and inputs are.
+        route: How the model would be lowered.
+        portable: ONNX: keep to the standard operators.
+        seed: Seed of everything random.
+
+    Returns:
+        Route, signature, samples, bounds and the expected size.
+    """
+    target = _target(path, recipe, route, portable)
+    source = prepare(model, kinds)
+    signature = source.signature(length, batch_size)
+    verifying, calibrating = choose_samples(
+        source.reader(signature.inputs, seed), samples, calibration, target.calibrates
+    )
+    return Plan(
+        path=str(path),
+        spec=Spec(target.format, target.route, (signature,), portable),
+        recipe=target.recipe,
+        float_size=source.float_size,
+        expected_size=round(target.recipe.size_ratio * source.float_size),
+        samples=verifying.source,
+        calibration=calibrating.source if calibrating else None,
+    )
+
+
 def export_all(
     model: keras.Model,
     targets: Targets,
@@ -150,7 +200,7 @@ def export_all(
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
-    plan = [_plan(path, recipe, route, portable) for path, recipe in targets.items()]
+    plan = [_target(path, recipe, route, portable) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
     verifying, calibrating = choose_samples(
@@ -193,7 +243,7 @@ def export_all(
     return list(reports.values())
 
 
-def _plan(path: str | Path, recipe: str | Recipe, route: str | None, portable: bool) -> Target:
+def _target(path: str | Path, recipe: str | Recipe, route: str | None, portable: bool) -> Target:
     """Check one target, its folder included."""
     chosen = choose_route(format_of(path), route)
     check_target(Path(path))

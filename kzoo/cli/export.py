@@ -1,6 +1,8 @@
 """`kzoo export`: a model as a verified file."""
 
-from collections.abc import Iterable
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +41,7 @@ def _one_of(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}." if others else f"{last}."
 
 
-def export_model(
+def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     source: Model,
     path: Annotated[Path, typer.Argument(help="File to write: `.tflite` or `.onnx`.")],
     recipe: Annotated[str, typer.Option(help="How numbers are stored.")] = "float32",
@@ -51,28 +53,60 @@ def export_model(
     kind: Kinds = None,
     route: Annotated[str | None, typer.Option(help="How the model is lowered.")] = None,
     portable: Annotated[bool, typer.Option(help="ONNX: standard operators only.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the file into this folder, with its tokenizer, config and an example.",
+            file_okay=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Show route, signature, bounds and size; make nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a verified TFLite or ONNX file, and its report beside it.
 
-    Example: `kzoo export minilm_l6_v2 model.tflite --recipe dynamic_int8 --length 128`
+    Examples: `kzoo export minilm_l6_v2 model.tflite --recipe dynamic_int8 --length 128`,
+    `kzoo export minilm_l6_v2 model.onnx --folder app`
     """
-    from kzoo_export import export
+    from kzoo_export import complete_folder, export, plan
 
-    kinds = read_kinds(kind)
-    model = load_task(source, task)
-    with progress_bar(f"Export {path.name}") as progress:
-        report = export(
-            model,
-            path,
-            recipe,
-            length=length,
-            batch_size=batch_size,
-            samples=read_lines(samples),
-            calibration=read_lines(calibration),
-            kinds=kinds,
-            route=route,
-            portable=portable,
-            progress=progress,
+    if folder is not None and (dry_run or path.name != str(path)):
+        raise ValueError(
+            "`--folder` must come with the name of a file, and without `--dry-run`. "
+            f"Received: {path}{', --dry-run' if dry_run else ''}"
         )
+    options: dict[str, Any] = {
+        "length": length,
+        "batch_size": batch_size,
+        "samples": read_lines(samples),
+        "calibration": read_lines(calibration),
+        "kinds": read_kinds(kind),
+        "route": route,
+        "portable": portable,
+    }
+    model = load_task(source, task)
+    if dry_run:
+        print_result(plan(model, path, recipe, **options), as_json)
+        return
+    with _made(folder) as made, progress_bar(f"Export {path.name}") as progress:
+        report = export(model, made / path, recipe, **options, progress=progress)
+        if folder is not None:
+            complete_folder(model, report)
     print_result(report, as_json)
+
+
+@contextlib.contextmanager
+def _made(folder: Path | None) -> Iterator[Path]:
+    """Make the folder of a file, and remove it if the file could not be made."""
+    if folder is None or folder.is_dir():
+        yield folder or Path()
+        return
+    first = next(path for path in (*reversed(folder.parents), folder) if not path.exists())
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(first)
+        raise

@@ -61,6 +61,38 @@ def exported(model):
     return path, json.loads(done.stdout)
 
 
+def test_dry_run_makes_nothing(model, tmp_path) -> None:
+    path = tmp_path / "a.onnx"
+    options = ["--recipe", "float16", "--length", "16", "--dry-run", "--json"]
+    done = run("export", str(model), str(path), *options)
+    plan = json.loads(done.stdout)
+    assert (plan["spec"]["route"], plan["recipe"]["name"]) == ("torch", "float16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_is_usable_alone(model, tmp_path) -> None:
+    folder = tmp_path / "new" / "files"
+    options = ["--folder", str(folder), "--length", "16", "--json"]
+    run("export", str(model), "a.tflite", *options)
+    assert {"a.tflite", "a.tflite.report.json", "example.py"} <= {f.name for f in folder.iterdir()}
+    # The vocabulary has no token of the example; the file runs nevertheless.
+    command = [sys.executable, str(folder / "example.py")]
+    subprocess.run(command, capture_output=True, check=True, timeout=300)
+
+
+def test_folder_is_gone_after_a_failure(model, tmp_path) -> None:
+    options = ["--folder", str(tmp_path / "new" / "files"), "--recipe", "int9", "--json"]
+    assert (
+        "`recipe`"
+        in json.loads(run("export", str(model), "a.tflite", *options, code=1).stdout)["message"]
+    )
+    assert list(tmp_path.iterdir()) == []
+    options = ["--folder", str(tmp_path), "--json"]
+    for name in ("sub/a.tflite", str(tmp_path / "a.tflite")):
+        message = json.loads(run("export", str(model), name, *options, code=1).stdout)["message"]
+        assert "`--folder`" in message
+
+
 def test_list_names_every_preset() -> None:
     presets = json.loads(run("list", "--json").stdout)
     assert {"bert_tiny", "bert_large", "minilm_l6_v2"} <= presets.keys()

@@ -33,8 +33,8 @@ class Inspection(Document):
     def tables(self) -> list[Table]:
         """Lay out the contents of the file."""
         table = facts_table("Inside the file")
-        table.add_row("inputs", _signature(self.inputs))
-        table.add_row("outputs", _signature(self.outputs))
+        table.add_row("inputs", signature_text(self.inputs))
+        table.add_row("outputs", signature_text(self.outputs))
         table.add_row("static shapes", "yes" if self.static else "no")
         table.add_row("operations", f"{sum(self.ops.values())}: {_counts(self.ops)}")
         table.add_row("matrix products", _counts(self.matmuls))
@@ -253,7 +253,15 @@ def _verdict(output: Comparison, tolerance: Tolerance) -> str:
     return "ok, weak" if output.weak else "ok"
 
 
-def _signature(tensors: tuple[TensorSpec, ...]) -> str:
+def signature_text(tensors: tuple[TensorSpec, ...]) -> str:
+    """Write inputs or outputs on one line.
+
+    Args:
+        tensors: The tensors.
+
+    Returns:
+        Name, dtype and shape of each.
+    """
     return ", ".join(f"{t.name} {t.dtype} {list(t.shape)}" for t in tensors)
 
 

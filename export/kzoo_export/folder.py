@@ -1,0 +1,158 @@
+"""A folder that is usable alone: beside an exported file, what it takes to load and feed it."""
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kzoo.models.backbone import find_tokenizer
+from kzoo_export.artifact.report import Report
+from kzoo_export.spec import TensorSpec
+
+# How each input is called by the `tokenizers` library.
+_ENCODING = {"token_ids": "ids", "segment_ids": "type_ids", "padding_mask": "attention_mask"}
+
+_EXAMPLE = '''\
+"""{title}
+
+Needs: pip install {packages}
+"""
+
+{imports}
+
+folder = Path(__file__).resolve().parent
+{feed}
+{run}
+for name, array in outputs.items():
+    print(name, array.dtype, array.shape)
+'''
+
+_TEXTS = """\
+tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+tokenizer.enable_truncation({length})
+tokenizer.enable_padding(length={length}, pad_id={pad_id}, pad_token={pad_token})
+texts = (sys.argv[1:] or ["a text"]) * {rows}
+rows = tokenizer.encode_batch(texts[:{rows}])
+feed = {{
+{entries}
+}}
+"""
+
+_ARRAYS = """\
+feed = {{
+{entries}
+}}
+"""
+
+_RUNTIMES = {
+    "tflite": (
+        "ai-edge-litert",
+        "from ai_edge_litert.interpreter import Interpreter",
+        "interpreter = Interpreter(str(folder / {file}))\n"
+        "outputs = interpreter.get_signature_runner()(**feed)",
+    ),
+    "onnx": (
+        "onnxruntime",
+        "import onnxruntime",
+        "session = onnxruntime.InferenceSession(folder / {file})\n"
+        "names = [output.name for output in session.get_outputs()]\n"
+        "outputs = dict(zip(names, session.run(names, feed)))",
+    ),
+}
+
+
+def complete_folder(model: keras.Model, report: Report) -> list[Path]:
+    """Write beside an exported file what it takes to use it without kzoo.
+
+    The files are `config.json` (signature, recipe and the model's configuration), `example.py`
+    (the lines that load the file and run it once) and, for a model with a tokenizer, the files of
+    the tokenizer in the Hugging Face layout. Files of these names are replaced.
+
+    Args:
+        model: The model that was exported.
+        report: What `export` returned.
+
+    Returns:
+        The files that were written for it.
+    """
+    path = Path(report.path)
+    tokenizer = find_tokenizer(model)
+    before = {entry.name: entry.stat().st_mtime_ns for entry in path.parent.iterdir()}
+    if tokenizer is not None:
+        tokenizer.save(path.parent)
+    config = json.dumps(_config(model, report), indent=2) + "\n"
+    (path.parent / "config.json").write_text(config, encoding="utf-8")
+    (path.parent / "example.py").write_text(_example(report, tokenizer), encoding="utf-8")
+    return sorted(
+        entry
+        for entry in path.parent.iterdir()
+        if before.get(entry.name) != entry.stat().st_mtime_ns
+    )
+
+
+def _config(model: keras.Model, report: Report) -> dict[str, Any]:
+    """Say what the file takes and gives, and what model it is of."""
+    config: Any = getattr(model, "config", None)
+    config = config if dataclasses.is_dataclass(config) else None
+    signature = report.inspection
+    return {
+        "file": Path(report.path).name,
+        "format": report.format,
+        "recipe": report.recipe.name,
+        "inputs": [dataclasses.asdict(entry) for entry in signature.inputs],
+        "outputs": [
+            {**dataclasses.asdict(entry), "kind": output.kind}
+            for entry, output in zip(signature.outputs, report.verification.outputs, strict=True)
+        ],
+        "model": {
+            "class": type(model).__name__,
+            "config": dataclasses.asdict(config) if config is not None else None,
+        },
+    }
+
+
+def _example(report: Report, tokenizer: Any) -> str:
+    """Write a program that runs the file once."""
+    runtime, load, run = _RUNTIMES[report.format]
+    file = Path(report.path).name
+    inputs = report.inspection.inputs
+    packages, imports = ["numpy", runtime], ["import numpy as np", load]
+    standard = ["from pathlib import Path"]
+    if tokenizer is None:
+        feed = _ARRAYS.format(entries=_entries(inputs, 'np.zeros({shape}, "{dtype}")'))
+    else:
+        packages, imports = (
+            [*packages, "tokenizers"],
+            [*imports, "from tokenizers import Tokenizer"],
+        )
+        standard = ["import sys", *standard]
+        feed = _TEXTS.format(
+            length=inputs[0].shape[1],
+            rows=inputs[0].shape[0],
+            pad_id=tokenizer.pad_id,
+            pad_token=json.dumps(tokenizer.config["pad_token"]),
+            entries=_entries(inputs, 'np.array([row.{encoded} for row in rows], "{dtype}")'),
+        )
+    imports.sort()
+    return _EXAMPLE.format(
+        title=f"Run {file} once.",
+        packages=" ".join(packages),
+        imports="\n".join([*standard, "", *imports]),
+        feed=feed,
+        run=run.format(file=json.dumps(file)),
+    )
+
+
+def _entries(inputs: Iterable[TensorSpec], value: str) -> str:
+    """Write one line of a dictionary for each input."""
+    lines = (
+        f"{json.dumps(entry.name)}: "
+        + value.format(shape=entry.shape, dtype=entry.dtype, encoded=_ENCODING.get(entry.name))
+        + ","
+        for entry in inputs
+    )
+    return textwrap.indent("\n".join(lines), "    ")
