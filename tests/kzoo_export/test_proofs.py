@@ -1,10 +1,10 @@
-"""The proofs at toy size: one model of each kind, so that the code of `make proof` stays whole."""
+"""The proofs at toy size, so that the code of `make proof` stays whole."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.proofs import foreign_models
+from tests.proofs import foreign_models, peers
 
 pytestmark = pytest.mark.once
 
@@ -15,4 +15,16 @@ def test_models_of_other_libraries(name: str, tmp_path: Path) -> None:
     # Nothing is done twice.
     done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert foreign_models.run(tmp_path, (name,), toy=True)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_peers_are_asked_and_laid_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert peers.run(tmp_path, peers.TOY)
+    table = capsys.readouterr().out
+    for text in ("TFLite from JAX: ValueError", "then InvalidGraph at load", *peers.READ):
+        assert text in table
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert len(done) == len(peers.TOY)
+    # Nothing is done twice.
+    assert peers.run(tmp_path, peers.TOY)
     assert {path: path.stat().st_mtime_ns for path in done} == done
