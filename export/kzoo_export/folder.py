@@ -25,7 +25,10 @@ Needs: pip install {packages}
 {imports}
 
 folder = Path(__file__).resolve().parent
-{feed}
+{texts}feed = {{
+{entries}
+}}
+
 {run}
 for name, array in outputs.items():
     print(name, array.dtype, array.shape)
@@ -34,18 +37,9 @@ for name, array in outputs.items():
 _TEXTS = """\
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 tokenizer.enable_truncation({length})
-tokenizer.enable_padding(length={length}, pad_id={pad_id}, pad_token={pad_token})
+tokenizer.enable_padding(length={length}, pad_id={pad_id})
 texts = (sys.argv[1:] or ["a text"]) * {rows}
 rows = tokenizer.encode_batch(texts[:{rows}])
-feed = {{
-{entries}
-}}
-"""
-
-_ARRAYS = """\
-feed = {{
-{entries}
-}}
 """
 
 _RUNTIMES = {
@@ -65,7 +59,7 @@ _RUNTIMES = {
 }
 
 
-def complete_folder(model: keras.Model, report: Report) -> list[Path]:
+def complete_folder(model: keras.Model, report: Report) -> None:
     """Write beside an exported file what it takes to use it without kzoo.
 
     The files are `config.json` (signature, recipe and the model's configuration), `example.py`
@@ -75,23 +69,14 @@ def complete_folder(model: keras.Model, report: Report) -> list[Path]:
     Args:
         model: The model that was exported.
         report: What `export` returned.
-
-    Returns:
-        The files that were written for it.
     """
-    path = Path(report.path)
+    folder = Path(report.path).parent
     tokenizer = find_tokenizer(model)
-    before = {entry.name: entry.stat().st_mtime_ns for entry in path.parent.iterdir()}
     if tokenizer is not None:
-        tokenizer.save(path.parent)
+        tokenizer.save(folder)
     config = json.dumps(_config(model, report), indent=2) + "\n"
-    (path.parent / "config.json").write_text(config, encoding="utf-8")
-    (path.parent / "example.py").write_text(_example(report, tokenizer), encoding="utf-8")
-    return sorted(
-        entry
-        for entry in path.parent.iterdir()
-        if before.get(entry.name) != entry.stat().st_mtime_ns
-    )
+    (folder / "config.json").write_text(config, encoding="utf-8")
+    (folder / "example.py").write_text(_example(report, tokenizer), encoding="utf-8")
 
 
 def _config(model: keras.Model, report: Report) -> dict[str, Any]:
@@ -122,27 +107,21 @@ def _example(report: Report, tokenizer: Any) -> str:
     inputs = report.inspection.inputs
     packages, imports = ["numpy", runtime], ["import numpy as np", load]
     standard = ["from pathlib import Path"]
-    if tokenizer is None:
-        feed = _ARRAYS.format(entries=_entries(inputs, 'np.zeros({shape}, "{dtype}")'))
-    else:
-        packages, imports = (
-            [*packages, "tokenizers"],
-            [*imports, "from tokenizers import Tokenizer"],
-        )
-        standard = ["import sys", *standard]
-        feed = _TEXTS.format(
-            length=inputs[0].shape[1],
-            rows=inputs[0].shape[0],
-            pad_id=tokenizer.pad_id,
-            pad_token=json.dumps(tokenizer.config["pad_token"]),
-            entries=_entries(inputs, 'np.array([row.{encoded} for row in rows], "{dtype}")'),
-        )
-    imports.sort()
+    texts, value = "", 'np.zeros({shape}, "{dtype}")'
+    # Other inputs, such as positions of masks, are not made of a text alone.
+    if tokenizer is not None and all(entry.name in _ENCODING for entry in inputs):
+        packages.append("tokenizers")
+        imports.append("from tokenizers import Tokenizer")
+        standard.insert(0, "import sys")
+        rows, length = inputs[0].shape
+        texts = _TEXTS.format(length=length, rows=rows, pad_id=tokenizer.pad_id)
+        value = 'np.array([row.{encoded} for row in rows], "{dtype}")'
     return _EXAMPLE.format(
         title=f"Run {file} once.",
         packages=" ".join(packages),
-        imports="\n".join([*standard, "", *imports]),
-        feed=feed,
+        imports="\n".join([*standard, "", *sorted(imports)]),
+        texts=texts,
+        entries=_entries(inputs, value),
         run=run.format(file=json.dumps(file)),
     )
 

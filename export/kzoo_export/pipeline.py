@@ -148,15 +148,12 @@ def plan(
     target = _target(path, recipe, route, portable)
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
-    verifying, calibrating = choose_samples(
-        source.reader(signature.inputs, seed), samples, calibration, target.calibrates
-    )
+    verifying, calibrating = _choose(source, signature, [target], samples, calibration, seed)
     return Plan(
         path=str(path),
         spec=Spec(target.format, target.route, (signature,), portable),
         recipe=target.recipe,
         float_size=source.float_size,
-        expected_size=round(target.recipe.size_ratio * source.float_size),
         samples=verifying.source,
         calibration=calibrating.source if calibrating else None,
     )
@@ -200,22 +197,20 @@ def export_all(
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
-    plan = [_target(path, recipe, route, portable) for path, recipe in targets.items()]
+    files = [_target(path, recipe, route, portable) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
-    verifying, calibrating = choose_samples(
-        source.reader(signature.inputs, seed), samples, calibration, any(t.calibrates for t in plan)
-    )
+    verifying, calibrating = _choose(source, signature, files, samples, calibration, seed)
     tell("reference", 0.0)
     reference, seconds = _reference(source, verifying)
     with working_folder() as folder:
-        lowered = _lower(source, signature, plan, portable, folder, _part(tell, 0.1, 0.7))
+        lowered = _lower(source, signature, files, portable, folder, _part(tell, 0.1, 0.7))
         float_bytes = {
             route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
         }
         reports = {}
-        for number, target in enumerate(plan):
-            tell(f"quantize {target.path.name}", 0.7 + 0.3 * number / len(plan))
+        for number, target in enumerate(files):
+            tell(f"quantize {target.path.name}", 0.7 + 0.3 * number / len(files))
             file = folder / f"{number}.{target.format}"
             float32 = lowered[target.route]
             start = time.perf_counter()
@@ -235,7 +230,7 @@ def export_all(
                 seconds={"reference": seconds, **float32.seconds, **quantized},
                 log=float32.log,
             )
-            tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(plan))
+            tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(files))
             reports[file] = measure(file, origin, reference)
             accept(reports[file])
         save(reports)
@@ -252,6 +247,19 @@ def _target(path: str | Path, recipe: str | Recipe, route: str | None, portable:
     return target
 
 
+def _choose(
+    source: Source,
+    signature: Signature,
+    files: list[Target],
+    samples: Any,
+    calibration: Any,
+    seed: int,
+) -> tuple[Samples, Samples | None]:
+    """Decide what verifies the files, and what calibrates them if any of them does."""
+    reader = source.reader(signature.inputs, seed)
+    return choose_samples(reader, samples, calibration, any(file.calibrates for file in files))
+
+
 def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:
     """Run the model on the samples that verify, and time it."""
     start = time.perf_counter()
@@ -264,7 +272,7 @@ def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:
 def _lower(
     source: Source,
     signature: Signature,
-    plan: list[Target],
+    files: list[Target],
     portable: bool,
     folder: Path,
     tell: Progress,
@@ -274,7 +282,7 @@ def _lower(
     saved = folder / "source"
     saved.mkdir()
     save_source(source.model, source.custom_objects, saved)
-    formats = {target.route: target.format for target in plan}
+    formats = {target.route: target.format for target in files}
     lowered = {}
     for number, (route, format) in enumerate(formats.items()):
         job = folder / route

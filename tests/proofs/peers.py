@@ -5,6 +5,7 @@ one. What a probe needs besides the development environment goes to an environme
 """
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -102,16 +103,16 @@ def execute(name: str, folder: Path) -> None:
         text=True,
         check=False,
     )
-    found = folder / f"{name}.partial"
-    if done.returncode or not found.is_file():
+    partial = folder / f"{name}.partial"
+    if done.returncode or not partial.is_file():
         raise RuntimeError(f"The probe {name} failed.\n{done.stderr[-2000:]}")
-    facts = json.loads(found.read_text())
+    facts = json.loads(partial.read_text())
     judged = {
         format: judge(folder / file, probe.huggingface)
         for format, file in facts.get("files", {}).items()
     }
     (folder / f"{name}.json").write_text(json.dumps({**facts, "judged": judged}, indent=2))
-    found.unlink()
+    partial.unlink()
 
 
 def environment(folder: Path, installs: tuple[str, ...]) -> str:
@@ -127,26 +128,33 @@ def environment(folder: Path, installs: tuple[str, ...]) -> str:
     return str(python)
 
 
-def judge(path: Path, huggingface: bool) -> Facts:
-    """Run a file on texts, and compare its sentence vectors with the model's."""
+@functools.cache
+def reference() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Make the texts that files are judged on, and the hidden states of the model."""
     import kzoo
     from kzoo.data import sample_texts
+
+    # The third share of the texts: nothing was calibrated on them.
+    batch = kzoo.load_tokenizer(PRESET)(texts(sample_texts(), 2), length=LENGTH)
+    return batch, np.asarray(kzoo.load(PRESET).predict(batch, batch_size=8, verbose=0)["hidden"])
+
+
+def judge(path: Path, huggingface: bool) -> Facts:
+    """Run a file on texts, and compare its sentence vectors with the model's."""
     from tests.bench.report import pooled
     from tests.bench.subjects import HUGGINGFACE, KERASHUB
     from tests.bench.timing import beside, feeds_for, worker
 
-    # The third share of the texts: nothing was calibrated on them.
-    batch = kzoo.load_tokenizer(PRESET)(texts(sample_texts(), 2), length=LENGTH)
-    hidden = np.asarray(kzoo.load(PRESET).predict(batch, batch_size=8, verbose=0)["hidden"])
-    reference = pooled(hidden, batch["padding_mask"])
+    batch, hidden = reference()
     subject = (HUGGINGFACE if huggingface else KERASHUB)[0]
     if path.suffix == ".tflite":
         subject = dataclasses.replace(subject, dtype="int32")
     with worker(path, feeds_for(subject, batch), threads=2):
         pass
     with np.load(beside(path, "out.npz")) as outputs:
-        (found,) = [array for array in outputs.values() if array.shape == hidden.shape]
-    cosines = (pooled(found, batch["padding_mask"]) * reference).sum(-1)
+        (output,) = [array for array in outputs.values() if array.shape == hidden.shape]
+    vectors, expected = (pooled(array, batch["padding_mask"]) for array in (output, hidden))
+    cosines = (vectors * expected).sum(-1)
     return {
         "size": path.stat().st_size,
         "mean": float(cosines.mean()),

@@ -90,16 +90,23 @@ def keras_int8(folder: Path) -> Facts:
     return {"files": {"tflite": "kerashub_int8.tflite"}}
 
 
+def quantize(source: Path, target: Path, recipe: Any) -> None:
+    """Quantize a TFLite file by ai-edge-quantizer."""
+    from ai_edge_quantizer import quantizer
+
+    made = quantizer.Quantizer(source.read_bytes(), recipe).quantize()
+    target.write_bytes(made.quantized_model)
+
+
 def quantizer_int8(folder: Path) -> Facts:
     """Quantize KerasHub's float file by ai-edge-quantizer; a recipe without effect says nothing."""
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import recipe
 
     source = folder / "kerashub_float32.tflite"
     sizes = []
     for number, chosen in enumerate((recipe.dynamic_wi8_afp32(), recipe.dynamic_wi8b32_afp32())):
-        made = quantizer.Quantizer(source.read_bytes(), chosen).quantize()
         path = folder / f"quantizer_{number}.tflite"
-        path.write_bytes(made.quantized_model)
+        quantize(source, path, chosen)
         sizes.append(path.stat().st_size / source.stat().st_size)
     says = f"recipe dynamic_wi8b32_afp32: {sizes[1]:.2f} of the float file, no error"
     return {"files": {"tflite": "quantizer_0.tflite"}, "says": says}
@@ -120,7 +127,7 @@ def litert_torch_int8(folder: Path) -> Facts:
     """Convert Hugging Face's BERT from PyTorch, and quantize it as litert-torch does."""
     import litert_torch
     import torch
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import recipe
     from transformers import BertModel
 
     class Hidden(torch.nn.Module):
@@ -137,9 +144,8 @@ def litert_torch_int8(folder: Path) -> Facts:
     example = {name: torch.ones((1, LENGTH), dtype=torch.int64) for name in names}
     source = folder / "litert_float32.tflite"
     litert_torch.convert(Hidden().eval(), sample_kwargs=example).export(str(source))
-    made = quantizer.Quantizer(source.read_bytes(), recipe.dynamic_wi8_afp32()).quantize()
     path = folder / "litert_int8.tflite"
-    path.write_bytes(made.quantized_model)
+    quantize(source, path, recipe.dynamic_wi8_afp32())
     return {"files": {"tflite": path.name}, "says": "nothing of that cosine"}
 
 

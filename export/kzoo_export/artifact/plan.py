@@ -1,11 +1,12 @@
 """What an export would do, known before anything is lowered."""
 
 import dataclasses
+from typing import Any
 
 from rich.table import Table
 
-from kzoo_export.artifact.document import Document, facts_table
-from kzoo_export.artifact.report import signature_text
+from kzoo_export.artifact.document import Document
+from kzoo_export.artifact.report import origin_table, signature_text
 from kzoo_export.recipe import Recipe
 from kzoo_export.spec import Spec
 
@@ -14,25 +15,30 @@ from kzoo_export.spec import Spec
 class Plan(Document):
     """A file that can be made: every argument is checked, nothing is lowered or written.
 
-    `float_size` is what the model's weights take as float32, `expected_size` what the file will
-    take if its weights are large, both in bytes.
+    `float_size` is what the model's weights take as float32, in bytes.
     """
 
     path: str
     spec: Spec
     recipe: Recipe
     float_size: int
-    expected_size: int
     samples: str
     calibration: str | None
 
+    @property
+    def expected_size(self) -> int:
+        """Bytes of the file, if its weights are large."""
+        return round(self.recipe.size_ratio * self.float_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give every fact as JSON types."""
+        return {**super().to_dict(), "expected_size": self.expected_size}
+
     def tables(self) -> list[Table]:
         """Lay out the route, the signature, the bounds and the size."""
-        table = facts_table(f"Dry run: {self.path} is not written")
         spec, bounds = self.spec, self.recipe.tolerance
-        table.add_row("format, recipe, route", f"{spec.format}, {self.recipe.name}, {spec.route}")
-        for override in self.recipe.overrides:
-            table.add_row("override", str(override))
+        title = f"Dry run: {self.path} is not written"
+        table = origin_table(title, spec.format, self.recipe, spec.route, spec.portable)
         table.add_row("inputs", signature_text(spec.signature.inputs))
         table.add_row("outputs", signature_text(spec.signature.outputs))
         ratio = f"{self.recipe.size_ratio:g} of the float32 weights, {self.float_size / 1e6:.2f} MB"

@@ -193,11 +193,7 @@ class Report(Document):
 
     def tables(self) -> list[Table]:
         """Lay out the origin of the file, its accuracy and its contents."""
-        table = facts_table(self.path)
-        route = f"{self.route}, standard operators only" if self.portable else self.route
-        table.add_row("format, recipe, route", f"{self.format}, {self.recipe.name}, {route}")
-        for override in self.recipe.overrides:
-            table.add_row("override", str(override))
+        table = origin_table(self.path, self.format, self.recipe, self.route, self.portable)
         table.add_row("size", f"{self.size / 1e6:.2f} MB, {self.ratio:.3f} of the float32 weights")
         ratio = f", {self.latency_ratio:.2f} of float32" if self.latency_ratio else ""
         table.add_row("latency", f"{self.latency}{ratio}")
@@ -251,6 +247,27 @@ def _verdict(output: Comparison, tolerance: Tolerance) -> str:
     if not output.within(tolerance):
         return "too far"
     return "ok, weak" if output.weak else "ok"
+
+
+def origin_table(title: str, format: str, recipe: Recipe, route: str, portable: bool) -> Table:
+    """Start a table of facts with what a file is made by.
+
+    Args:
+        title: Its title.
+        format: The format of the file.
+        recipe: Its recipe.
+        route: How its model is lowered.
+        portable: Whether it keeps to the standard operators.
+
+    Returns:
+        The table, to which more facts can be added.
+    """
+    table = facts_table(title)
+    route = f"{route}, standard operators only" if portable else route
+    table.add_row("format, recipe, route", f"{format}, {recipe.name}, {route}")
+    for override in recipe.overrides:
+        table.add_row("override", str(override))
+    return table
 
 
 def signature_text(tensors: tuple[TensorSpec, ...]) -> str:
