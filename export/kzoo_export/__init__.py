@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kzoo_export.artifact.files import inspect
 from kzoo_export.artifact.plan import Plan
-from kzoo_export.artifact.report import Benchmark, Inspection, Report, Verification
+from kzoo_export.artifact.report import Benchmark, Inspection, Report
+from kzoo_export.artifact.verification import Verification
 from kzoo_export.errors import ExportError, RecipeError, VerificationError
 from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
 

@@ -12,7 +12,8 @@ from kzoo_export.artifact.files import existing
 from kzoo_export.artifact.isolated import IsolatedRunner, isolated
 from kzoo_export.artifact.measure import summarize
 from kzoo_export.artifact.report import Benchmark
-from kzoo_export.samples import Reader, batches
+from kzoo_export.samples import Reader
+from kzoo_export.trials import single_batch
 
 # Calls in one turn.
 _TURN = 5
@@ -69,4 +70,4 @@ def _batch(
     """Cut the batch that a file is timed on."""
     reader = Reader(runner.inputs, limits={})
     chosen = reader.default() if samples is None else reader.read(samples, "samples")
-    return next(batches(chosen.arrays, runner.inputs[0].shape[0]))
+    return single_batch(runner.inputs, chosen.arrays)

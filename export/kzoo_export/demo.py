@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from kzoo_export.artifact.document import open_table
 from kzoo_export.artifact.report import Report
@@ -46,7 +47,7 @@ class Demonstration:
         table = open_table(title)
         table.add_column("cosine, sentence", no_wrap=True, overflow="ellipsis")
         for query, answers in self.found.items():
-            table.add_row(f"[bold]{query}[/]")
+            table.add_row(Text(query, style="bold"))
             for score, sentence in answers:
                 table.add_row(f"  {score:.2f}  {sentence}")
         return table
@@ -151,7 +152,7 @@ def summary(reports: tuple[Report, ...]) -> Table:
         if made_by != (report.format, report.route):
             made_by = (report.format, report.route)
             table.add_section()
-            table.add_row(f"[bold]{report.format}[/], by {report.route}")
+            table.add_row(Text.assemble((report.format, "bold"), f", by {report.route}"))
         outputs = report.verification.outputs
         table.add_row(
             f"  {report.recipe.name}",

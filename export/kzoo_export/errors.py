@@ -1,10 +1,13 @@
 """The errors of an export. None of them leaves a file behind."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kzoo_export.artifact.report import Verification
+    import numpy as np
+
+    from kzoo_export.artifact.verification import Verification
 
 
 class ExportError(RuntimeError):
@@ -36,3 +39,18 @@ def plain_text(message: str) -> str:
         The text alone.
     """
     return re.sub(r"\x1b\[[0-9;]*m", "", message)
+
+
+def cannot_run(runtime: str, feed: "Mapping[str, np.ndarray]", error: Exception) -> ExportError:
+    """Say that a runtime failed to run a file.
+
+    Args:
+        runtime: The name of the runtime.
+        feed: What it was given.
+        error: What it said.
+
+    Returns:
+        The error to raise.
+    """
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+    return ExportError(f"{runtime} cannot run the file on {shapes}: {error}")

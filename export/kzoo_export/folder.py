@@ -11,7 +11,7 @@ import keras
 
 from kzoo.models.backbone import find_tokenizer
 from kzoo_export.artifact.report import Report
-from kzoo_export.spec import TensorSpec
+from kzoo_export.spec import OPEN, TensorSpec
 
 # How each input is called by the `tokenizers` library.
 _ENCODING = {"token_ids": "ids", "segment_ids": "type_ids", "padding_mask": "attention_mask"}
@@ -36,10 +36,9 @@ for name, array in outputs.items():
 
 _TEXTS = """\
 tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-tokenizer.enable_truncation({length})
-tokenizer.enable_padding(length={length}, pad_id={pad_id})
-texts = (sys.argv[1:] or ["a text"]) * {rows}
-rows = tokenizer.encode_batch(texts[:{rows}])
+{truncation}tokenizer.enable_padding({padding})
+texts = {texts}
+rows = tokenizer.encode_batch({batch})
 """
 
 _RUNTIMES = {
@@ -84,14 +83,14 @@ def _config(model: keras.Model, report: Report) -> dict[str, Any]:
     config: Any = getattr(model, "config", None)
     config = config if dataclasses.is_dataclass(config) else None
     signature = report.inspection
+    kinds = {output.name: output.kind for output in report.verification.outputs}
     return {
         "file": Path(report.path).name,
         "format": report.format,
         "recipe": report.recipe.name,
         "inputs": [dataclasses.asdict(entry) for entry in signature.inputs],
         "outputs": [
-            {**dataclasses.asdict(entry), "kind": output.kind}
-            for entry, output in zip(signature.outputs, report.verification.outputs, strict=True)
+            {**dataclasses.asdict(entry), "kind": kinds[entry.name]} for entry in signature.outputs
         ],
         "model": {
             "class": type(model).__name__,
@@ -113,25 +112,40 @@ def _example(report: Report, tokenizer: Any) -> str:
         packages.append("tokenizers")
         imports.append("from tokenizers import Tokenizer")
         standard.insert(0, "import sys")
-        rows, length = inputs[0].shape
-        texts = _TEXTS.format(length=length, rows=rows, pad_id=tokenizer.pad_id)
+        texts = _texts(inputs[0], tokenizer)
         value = 'np.array([row.{encoded} for row in rows], "{dtype}")'
     return _EXAMPLE.format(
         title=f"Run {file} once.",
         packages=" ".join(packages),
         imports="\n".join([*standard, "", *sorted(imports)]),
         texts=texts,
-        entries=_entries(inputs, value),
+        entries=_entries(inputs, value, *report.verification.sizes[:1]),
         run=run.format(file=json.dumps(file)),
     )
 
 
-def _entries(inputs: Iterable[TensorSpec], value: str) -> str:
-    """Write one line of a dictionary for each input."""
-    lines = (
-        f"{json.dumps(entry.name)}: "
-        + value.format(shape=entry.shape, dtype=entry.dtype, encoded=_ENCODING.get(entry.name))
-        + ","
-        for entry in inputs
+def _texts(entry: TensorSpec, tokenizer: Any) -> str:
+    """Write the lines that turn texts into rows of ids, of the sizes that the file takes."""
+    rows, length = entry.shape
+    limit = tokenizer.max_length if length == OPEN else length
+    padding = f"pad_id={tokenizer.pad_id}"
+    texts = 'sys.argv[1:] or ["a text"]'
+    return _TEXTS.format(
+        truncation=f"tokenizer.enable_truncation({limit})\n" if limit else "",
+        padding=padding if length == OPEN else f"length={length}, {padding}",
+        texts=texts if rows == OPEN else f"({texts}) * {rows}",
+        batch="texts" if rows == OPEN else f"texts[:{rows}]",
     )
+
+
+def _entries(inputs: Iterable[TensorSpec], value: str, tried: tuple[int, ...] = ()) -> str:
+    """Write one line of a dictionary for each input, open axes in a size that was tried."""
+    lines = []
+    for entry in inputs:
+        shape = tuple(
+            tried[min(axis, len(tried) - 1)] if size == OPEN else size
+            for axis, size in enumerate(entry.shape)
+        )
+        line = value.format(shape=shape, dtype=entry.dtype, encoded=_ENCODING.get(entry.name))
+        lines.append(f"{json.dumps(entry.name)}: {line},")
     return textwrap.indent("\n".join(lines), "    ")

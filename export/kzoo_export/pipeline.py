@@ -19,9 +19,10 @@ from kzoo_export.lowering.process import Lowered, lower
 from kzoo_export.lowering.routes import choose_route
 from kzoo_export.recipe import Recipe, get_recipe
 from kzoo_export.samples import Samples, choose_samples
-from kzoo_export.source.prepare import Source, prepare
+from kzoo_export.source.prepare import Size, Source, prepare
 from kzoo_export.source.saving import save as save_source
 from kzoo_export.spec import Signature, Spec, format_of
+from kzoo_export.trials import make_trials, with_traced_shapes
 
 Progress = Callable[[str, float], None]
 Targets = (
@@ -58,8 +59,8 @@ def export(
     path: str | Path,
     recipe: str | Recipe = "float32",
     *,
-    length: int | None = None,
-    batch_size: int = 1,
+    length: Size = ...,
+    batch_size: int | None = 1,
     samples: Any = None,
     calibration: Any = None,
     kinds: Mapping[str, str] | None = None,
@@ -74,8 +75,9 @@ def export(
         model: Any built Keras 3 model: functional or sequential, its own layers registered.
         path: File to write, `.tflite` or `.onnx`. Nothing is written unless the file passes.
         recipe: How numbers are stored and computed: a name of `RECIPES` or a `Recipe`.
-        length: Size of the axes that the model leaves open, such as the tokens of a row.
-        batch_size: Rows of the file's inputs.
+        length: Size of the axes that the model leaves open, such as the tokens of a row; `None`
+            leaves them open, which accelerators refuse. The file is verified at several lengths.
+        batch_size: Rows of the file's inputs, or `None` to leave them open.
         samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
             or texts for a model with a tokenizer), a tuple (x, y) or (x, y, sample_weight), or an
             iterable of such batches. Labels are not used. Without it, packaged sentences for a
@@ -118,8 +120,8 @@ def plan(
     path: str | Path,
     recipe: str | Recipe = "float32",
     *,
-    length: int | None = None,
-    batch_size: int = 1,
+    length: Size = ...,
+    batch_size: int | None = 1,
     samples: Any = None,
     calibration: Any = None,
     kinds: Mapping[str, str] | None = None,
@@ -163,8 +165,8 @@ def export_all(
     model: keras.Model,
     targets: Targets,
     *,
-    length: int | None = None,
-    batch_size: int = 1,
+    length: Size = ...,
+    batch_size: int | None = 1,
     samples: Any = None,
     calibration: Any = None,
     kinds: Mapping[str, str] | None = None,
@@ -202,7 +204,8 @@ def export_all(
     signature = source.signature(length, batch_size)
     verifying, calibrating = _choose(source, signature, files, samples, calibration, seed)
     tell("reference", 0.0)
-    reference, seconds = _reference(source, verifying)
+    reference, seconds = _reference(source, signature, verifying)
+    signature = with_traced_shapes(signature, verifying.arrays)
     with working_folder() as folder:
         lowered = _lower(source, signature, files, portable, folder, _part(tell, 0.1, 0.7))
         float_bytes = {
@@ -260,13 +263,12 @@ def _choose(
     return choose_samples(reader, samples, calibration, any(file.calibrates for file in files))
 
 
-def _reference(source: Source, samples: Samples) -> tuple[Reference, float]:
+def _reference(source: Source, signature: Signature, samples: Samples) -> tuple[Reference, float]:
     """Run the model on the samples that verify, and time it."""
     start = time.perf_counter()
-    outputs = source.run(samples)
+    trials = make_trials(signature.inputs, samples, source.run)
     seconds = time.perf_counter() - start
-    fields = (source.backend, source.float_size, source.trained_in)
-    return Reference(samples, outputs, *fields), seconds
+    return Reference(trials, source.backend, source.float_size, source.trained_in), seconds
 
 
 def _lower(

@@ -1,17 +1,19 @@
-"""Samples: what a caller gives, checked, or made where nothing is given; batches and parts."""
+"""Samples: what a caller gives, checked, or made where nothing is given."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kzoo.arguments import close_matches
-from kzoo_export.spec import TensorSpec
+from kzoo_export.spec import OPEN, TensorSpec
 
 # Rows used where the caller gives no samples.
 _NUM_TEXTS = 64
 _NUM_SYNTHETIC = 16
+# The size that random numbers have along an open axis.
+_OPEN_LENGTH = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,22 +60,6 @@ def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     )
 
 
-def batches(arrays: Mapping[str, np.ndarray], batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Cut rows into batches of one size; the last one is filled up by repeating its last row.
-
-    Args:
-        arrays: Arrays by name, equally many rows each.
-        batch_size: Rows of every batch.
-
-    Yields:
-        One batch after the other.
-    """
-    num_rows = len(next(iter(arrays.values())))
-    for start in range(0, num_rows, batch_size):
-        rows = np.minimum(np.arange(start, start + batch_size), num_rows - 1)
-        yield {name: array[rows] for name, array in arrays.items()}
-
-
 @dataclasses.dataclass(frozen=True)
 class Reader:
     """Turns what a caller gives into checked samples for the inputs of a file.
@@ -110,9 +96,8 @@ class Reader:
         batches = [given] if one else list(given)
         if not batches:
             raise ValueError(f"`{argument}` must have at least one sample. Received: none")
-        parts = [self._read_batch(batch, argument) for batch in batches]
-        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        samples = Samples(self._check(merged, argument), "")
+        parts = [self._check(self._read_batch(batch, argument), argument) for batch in batches]
+        samples = Samples(_join(parts, argument), "")
         kind = "texts" if all(_texts(_inputs_of(batch)) for batch in batches) else "samples"
         labels = ", labels not used" if any(_has_labels(batch) for batch in batches) else ""
         return dataclasses.replace(samples, source=f"{len(samples)} given {kind}{labels}")
@@ -162,7 +147,8 @@ class Reader:
                 f"`{argument}` can only be texts for a model with a `tokenizer`: this one has "
                 f"none. Received: {len(texts)} texts. Give a dictionary of arrays"
             )
-        arrays = self.tokenizer(texts, length=self.inputs[0].shape[1])
+        length = self.inputs[0].shape[1]
+        arrays = self.tokenizer(texts, length=None if length == OPEN else length)
         return {entry.name: arrays[entry.name] for entry in self.inputs}
 
     def _check(self, arrays: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
@@ -197,8 +183,10 @@ class Reader:
         """Check the shape, the dtype and the values of one input."""
         array = arrays[entry.name]
         where = f"`{argument}[{entry.name!r}]`"
-        if array.ndim != len(entry.shape) or array.shape[1:] != entry.shape[1:]:
-            expected = ("N", *entry.shape[1:])
+        pairs = zip(entry.shape[1:], array.shape[1:], strict=False)
+        fits = all(size == own or (size == OPEN and own > 0) for size, own in pairs)
+        if array.ndim != len(entry.shape) or not fits:
+            expected = ("N", *("any" if size == OPEN else size for size in entry.shape[1:]))
             raise ValueError(
                 f"{where} must have the shape ({', '.join(map(str, expected))}). "
                 f"Received: shape={array.shape}"
@@ -230,7 +218,8 @@ class Reader:
 
     def _random(self, entry: TensorSpec, num_rows: int, random: np.random.Generator) -> np.ndarray:
         """Draw plausible values: ids of the vocabulary, masks of different lengths, or normals."""
-        shape, kind = (num_rows, *entry.shape[1:]), self.kinds.get(entry.name)
+        sizes = (_OPEN_LENGTH if size == OPEN else size for size in entry.shape[1:])
+        shape, kind = (num_rows, *sizes), self.kinds.get(entry.name)
         if kind == "token_ids" and entry.name not in self.limits:
             raise ValueError(
                 f"`samples` must be given: {entry.name!r} holds ids of a table whose size is not "
@@ -266,6 +255,18 @@ def choose_samples(
     if given is not None and calibrating is not None:
         return given, calibrating
     return split(given or calibrating or reader.default(count=2), reader.seed)
+
+
+def _join(parts: Sequence[Mapping[str, np.ndarray]], argument: str) -> dict[str, np.ndarray]:
+    """Put the rows of batches one after the other."""
+    for name in parts[0]:
+        shapes = sorted({part[name].shape[1:] for part in parts})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"`{argument}[{name!r}]` must have the same length in all batches. "
+                f"Received: rows of the shapes {', '.join(map(str, shapes))}"
+            )
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _inputs_of(batch: Any) -> Any:

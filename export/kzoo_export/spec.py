@@ -1,4 +1,4 @@
-"""What an exported file must be: its format, its route and the static signatures of its graph."""
+"""What an exported file must be: its format, its route and the signatures of its graph."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,15 +7,22 @@ from typing import Any
 
 # What runs a file of each format: the file is verified with nothing else.
 RUNTIMES = {"tflite": ("ai_edge_litert",), "onnx": ("onnx", "onnxruntime")}
+# The size of an axis that a file leaves to its caller.
+OPEN = -1
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """One named input or output of an exported graph, every axis static."""
+    """One named input or output of an exported graph; an axis without a fixed size is `OPEN`."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """The shape as Keras and TensorFlow write it, `None` for an open axis."""
+        return tuple(None if size == OPEN else size for size in self.shape)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TensorSpec":
@@ -39,7 +46,8 @@ OUTPUT_KINDS = (
 class Signature:
     """One function of a file: named inputs and outputs in their documented order, batch first.
 
-    The kinds are those of `INPUT_KINDS` and `OUTPUT_KINDS`, by name, where they are known.
+    The kinds are those of `INPUT_KINDS` and `OUTPUT_KINDS`, by name, where they are known. Inputs
+    with open axes are traced with the shapes `traced_shapes`, by name.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -47,6 +55,12 @@ class Signature:
     name: str = "serve"
     input_kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
     output_kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    traced_shapes: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def static(self) -> bool:
+        """Whether every axis has a fixed size."""
+        return not any(OPEN in entry.shape for entry in (*self.inputs, *self.outputs))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Signature":
@@ -55,7 +69,8 @@ class Signature:
             side: tuple(TensorSpec.from_dict(tensor) for tensor in fields[side])
             for side in ("inputs", "outputs")
         }
-        return cls(**{**fields, **sides})
+        traced = {name: tuple(shape) for name, shape in fields["traced_shapes"].items()}
+        return cls(**{**fields, **sides, "traced_shapes": traced})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.isolated import isolated
-from kzoo_export.artifact.report import Verification
+from kzoo_export.artifact.verification import Verification
 from kzoo_export.recipe import RECIPES, Recipe
+from kzoo_export.trials import make_trials
 
 
 def verify(
@@ -50,7 +51,8 @@ def verify(
         reader = source.reader(runner.inputs, seed)
         chosen = reader.default() if samples is None else reader.read(samples, "samples")
         signature = source.declare(runner.inputs, runner.outputs)
-        return compare(runner, chosen, source.run(chosen), recipe, signature, judged_as)
+        trials = make_trials(runner.inputs, chosen, source.run)
+        return compare(runner, trials, recipe, signature, judged_as)
 
 
 def _recipe_beside(path: Path) -> tuple[Recipe, str]:

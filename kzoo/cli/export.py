@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines
-from kzoo.cli.options import Json, Kinds, Length, Model, Samples, TaskOption
+from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_size
+from kzoo.cli.options import Json, Kinds, Model, Samples, TaskOption
 from kzoo.cli.output import print_result, progress_bar
 
 
@@ -45,8 +45,16 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     source: Model,
     path: Annotated[Path, typer.Argument(help="File to write: `.tflite` or `.onnx`.")],
     recipe: Annotated[str, typer.Option(help="How numbers are stored.")] = "float32",
-    length: Length = 128,
-    batch_size: Annotated[int, typer.Option(help="Rows of the file's inputs.", min=1)] = 1,
+    length: Annotated[
+        str | None,
+        typer.Option(
+            help="Tokens in a row, or `open`. By default 128, unless the model has its own.",
+            metavar="N|open",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        str, typer.Option(help="Rows of the file's inputs, or `open`.", metavar="N|open")
+    ] = "1",
     task: TaskOption = Task.BACKBONE,
     samples: Samples = None,
     calibration: Samples = None,
@@ -68,9 +76,10 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     """Write a verified TFLite or ONNX file, and its report beside it.
 
     Examples: `kzoo export minilm_l6_v2 model.tflite --recipe dynamic_int8 --length 128`,
-    `kzoo export minilm_l6_v2 model.onnx --folder app`
+    `kzoo export minilm_l6_v2 model.onnx --length open --batch-size open --folder app`
     """
     from kzoo_export import complete_folder, export, plan
+    from kzoo_export.source.prepare import has_open_length
 
     if folder is not None and (dry_run or path.name != str(path)):
         raise ValueError(
@@ -78,8 +87,8 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
             f"Received: {path}{', --dry-run' if dry_run else ''}"
         )
     options: dict[str, Any] = {
-        "length": length,
-        "batch_size": batch_size,
+        "length": read_size("--length", length or "128"),
+        "batch_size": read_size("--batch-size", batch_size),
         "samples": read_lines(samples),
         "calibration": read_lines(calibration),
         "kinds": read_kinds(kind),
@@ -87,6 +96,8 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
         "portable": portable,
     }
     model = load_task(source, task)
+    if length is None and not has_open_length(model):
+        del options["length"]
     if dry_run:
         print_result(plan(model, path, recipe, **options), as_json)
         return

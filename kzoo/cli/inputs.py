@@ -65,3 +65,23 @@ def read_kinds(pairs: list[str] | None) -> dict[str, str] | None:
             )
         kinds[name] = kind
     return kinds or None
+
+
+def read_size(option: str, text: str) -> int | None:
+    """Read the size of an axis.
+
+    Args:
+        option: The option that has it.
+        text: A number or `open`.
+
+    Returns:
+        The size, or `None` for an open axis.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if text == "open":
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise ValueError(f"`{option}` must be a positive integer or `open`. Received: {text}")
+    return int(text)

@@ -43,7 +43,7 @@ def print_table(title: str, table: Table) -> None:
         title: Line above the table, never cut or folded.
         table: The table.
     """
-    console = Console()
+    console = Console(markup=False)
     # Rich would fold a title of the table itself to the width of the table.
     console.print(Text(title, style="table.title"), soft_wrap=True)
     console.print(table)
@@ -59,7 +59,7 @@ def print_result(result: Any, as_json: bool) -> None:
     if as_json:
         print_json(result.to_dict())
     else:
-        Console().print(result)
+        Console(markup=False).print(result)
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -224,7 +225,8 @@ def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kind
         return SimpleNamespace(passed=True, to_dict=dict)
 
     monkeypatch.setattr(kzoo_export, command, called)
-    monkeypatch.setattr(f"kzoo.cli.{command}.load_task", lambda source, task: None)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    monkeypatch.setattr(f"kzoo.cli.{command}.load_task", lambda source, task: model)
     result = CliRunner().invoke(cli.app, [command, *arguments, *options, "--json"])
     assert result.exit_code == 0, result.output
     assert received["kinds"] == kinds
@@ -236,9 +238,10 @@ def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kind
         (("info", "minilm_l6_v3"), "minilm_l6_v2"),
         (("export", "bert_tinny", "x.tflite"), "bert_tiny"),
         (("export", "bert_tiny", "x.tflite", "--kind", "pooled"), "NAME=KIND"),
+        (("export", "bert_tiny", "x.onnx", "--length", "many"), "`open`. Received: many"),
         (("verify", "x.tflite", "bert_tiny", "--kind", "=mask"), "Received: '=mask'"),
     ],
-    ids=["info", "export", "export --kind", "verify --kind"],
+    ids=["info", "export", "export --kind", "export --length", "verify --kind"],
 )
 def test_a_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
     done = run(*arguments, code=1)

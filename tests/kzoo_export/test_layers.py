@@ -18,7 +18,7 @@ from kzoo_export.artifact.accept import check_recipe
 from kzoo_export.artifact.compare import compare_output
 from kzoo_export.artifact.files import load
 from kzoo_export.artifact.measure import check_signature
-from kzoo_export.artifact.report import Verification
+from kzoo_export.artifact.verification import Verification
 from kzoo_export.errors import RecipeError
 from tests.arrays import Inputs, graph_inputs, to_numpy
 from tests.kzoo.layers.cases import CASES

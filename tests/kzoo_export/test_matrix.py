@@ -70,7 +70,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     reports = export_all(
         model,
         {folder / f"{recipe}.{format}": recipe for recipe in recipes},
-        length=models.LENGTH if name in NAMED else None,
+        length=models.LENGTH if name in NAMED else ...,
         progress=lambda step, fraction: steps.append((step, fraction)),
     )
     return Exported(name, format, model, dict(zip(recipes, reports, strict=True)), steps)

@@ -10,7 +10,7 @@ import pytest
 
 from kzoo_export import RECIPES, Report, verify
 from kzoo_export.artifact.compare import compare_output
-from kzoo_export.artifact.report import Comparison, Verification
+from kzoo_export.artifact.verification import Comparison, Verification
 
 pytestmark = pytest.mark.once
 

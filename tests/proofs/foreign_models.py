@@ -118,7 +118,7 @@ def export_format(
     backend = keras.backend.backend()
     targets = {folder / f"{backend}_{recipe}.{format}": recipe for recipe in recipes}
     try:
-        reports = export_all(model, targets, samples=samples, length=length)
+        reports = export_all(model, targets, samples=samples, length=length or ...)
     except Exception as error:
         if len(recipes) > 1:
             alone = (

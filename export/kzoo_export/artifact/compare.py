@@ -1,14 +1,15 @@
 """Compare the outputs of a file with those of its model, each as its kind asks."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from kzoo_export.artifact.files import Runner, run_batches
-from kzoo_export.artifact.report import Comparison, Verification
+from kzoo_export.artifact.verification import Comparison, Verification
 from kzoo_export.recipe import Recipe
-from kzoo_export.samples import Samples
 from kzoo_export.spec import Signature
+from kzoo_export.trials import Trial
 
 # Single numbers that lie closer together, against their size, are one number in float32.
 _RESOLUTION = 1e-6
@@ -21,18 +22,16 @@ _SMALL_ROW = 0.1
 
 def compare(
     runner: Runner,
-    samples: Samples,
-    reference: Mapping[str, np.ndarray],
+    trials: Sequence[Trial],
     recipe: Recipe,
     signature: Signature,
     judged_as: str | None = None,
 ) -> Verification:
-    """Run a file on samples and compare its outputs with a reference.
+    """Run a file on samples and compare its outputs with those of its model.
 
     Args:
         runner: The loaded file.
-        samples: What to run it on.
-        reference: The model's outputs on the same samples.
+        trials: Samples, and the model's outputs on them, in every size.
         recipe: Whose tolerance judges.
         signature: The kinds of inputs and outputs.
         judged_as: How to call the tolerance; the recipe's name by default.
@@ -43,24 +42,31 @@ def compare(
     Raises:
         ValueError: If the file's outputs are not the model's.
     """
-    if {tensor.name for tensor in runner.outputs} != set(reference):
+    expected = trials[0].outputs
+    if {tensor.name for tensor in runner.outputs} != set(expected):
         raise ValueError(
             f"`model` must have the outputs of the file: {[t.name for t in runner.outputs]}. "
-            f"Received: a model with {list(reference)}"
+            f"Received: a model with {list(expected)}"
         )
-    outputs = run_batches(runner, samples.arrays)
-    masks = (name for name, kind in signature.input_kinds.items() if kind == "mask")
-    mask = samples.arrays.get(next(masks, ""))
+    samples = trials[0].samples
     return Verification(
-        outputs=tuple(
-            compare_output(name, outputs[name], expected, mask, signature.output_kinds.get(name))
-            for name, expected in reference.items()
-        ),
+        outputs=tuple(found for trial in trials for found in _compare(runner, trial, signature)),
         tolerance=recipe.tolerance,
         num_samples=len(samples),
         samples=samples.source,
         judged_as=judged_as or recipe.name,
     )
+
+
+def _compare(runner: Runner, trial: Trial, signature: Signature) -> Iterator[Comparison]:
+    """Run a file on samples in one size and compare all outputs."""
+    arrays, kinds = trial.samples.arrays, signature.output_kinds
+    outputs = run_batches(runner, arrays, trial.batch_size)
+    masks = (name for name, kind in signature.input_kinds.items() if kind == "mask")
+    mask = arrays.get(next(masks, ""))
+    for name, expected in trial.outputs.items():
+        compared = compare_output(name, outputs[name], expected, mask, kinds.get(name))
+        yield dataclasses.replace(compared, size=trial.size)
 
 
 def compare_output(

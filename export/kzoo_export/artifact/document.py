@@ -35,7 +35,8 @@ class Document:
         return Group(*self.tables())
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=110, color_system=None)
+        # Without markup: a shape or a name in brackets is no style.
+        console = Console(file=io.StringIO(), width=110, color_system=None, markup=False)
         with console.capture() as capture:
             console.print(self)
         return capture.get().rstrip()

@@ -16,8 +16,8 @@ import numpy as np
 
 from kzoo_export.artifact.report import Inspection, Report
 from kzoo_export.errors import ExportError
-from kzoo_export.samples import batches
 from kzoo_export.spec import TensorSpec, format_of
+from kzoo_export.trials import batches
 
 
 class Runner(Protocol):
@@ -89,17 +89,20 @@ def existing(path: str | Path) -> Path:
     return Path(path)
 
 
-def run_batches(runner: Runner, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_batches(
+    runner: Runner, arrays: Mapping[str, np.ndarray], batch_size: int | None = None
+) -> dict[str, np.ndarray]:
     """Run every row through a file, a batch at a time.
 
     Args:
         runner: The loaded file.
         arrays: Inputs by name, any number of rows.
+        batch_size: Rows of a batch, where the file leaves them open.
 
     Returns:
         Outputs by name, with as many rows.
     """
-    batch_size = runner.inputs[0].shape[0]
+    batch_size = batch_size or runner.inputs[0].shape[0]
     num_rows = len(next(iter(arrays.values())))
     outputs = [runner(batch) for batch in batches(arrays, batch_size)]
     return {

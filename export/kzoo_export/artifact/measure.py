@@ -14,8 +14,8 @@ from kzoo_export.artifact.files import Runner, inspect, load
 from kzoo_export.artifact.report import Inspection, Latency, Report
 from kzoo_export.errors import ExportError
 from kzoo_export.recipe import Recipe
-from kzoo_export.samples import Samples, batches
 from kzoo_export.spec import Spec
+from kzoo_export.trials import Trial, single_batch
 
 _THREADS = 2
 _REPEATS = 30
@@ -41,15 +41,13 @@ class Reference:
     """What a file is measured against.
 
     Attributes:
-        samples: What both the model and the file are run on.
-        outputs: The model's outputs on the samples, by name.
+        trials: What both the model and the file are run on, and the model's outputs.
         backend: The backend that computed them.
         float_size: Bytes of the model's weights as float32.
         trained_in: The policy of a model whose float32 form is the reference, else `None`.
     """
 
-    samples: Samples
-    outputs: Mapping[str, np.ndarray]
+    trials: tuple[Trial, ...]
     backend: str
     float_size: int
     trained_in: str | None = None
@@ -94,18 +92,19 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
         What was measured.
 
     Raises:
-        ExportError: If the file has another signature than it must have, or dynamic shapes.
+        ExportError: If the file cannot be loaded or run, has another signature than it must have,
+            or dynamic shapes.
     """
     spec, recipe = origin.spec, origin.recipe
     inspection = inspect(file)
     check_signature(inspection, spec)
     start = time.perf_counter()
-    runner = load(file, threads=_THREADS)
-    verification = compare(runner, reference.samples, reference.outputs, recipe, spec.signature)
+    runner = _load(file, spec.route)
+    verification = compare(runner, reference.trials, recipe, spec.signature)
     seconds = {**origin.seconds, "verify": time.perf_counter() - start}
     size = file.stat().st_size
     compared = origin.float32_file if recipe.smaller_dtypes else None
-    latency, against_float = _time(runner, reference.samples, compared)
+    latency, against_float = _time(runner, reference.trials[0], compared)
     return Report(
         path=str(origin.path),
         format=spec.format,
@@ -120,7 +119,7 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
         inspection=inspection,
         latency=latency,
         latency_ratio=against_float,
-        samples=reference.samples.source,
+        samples=verification.samples,
         calibration=origin.calibration,
         seed=origin.seed,
         seconds={step: round(value, 3) for step, value in seconds.items()},
@@ -128,6 +127,16 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
         warnings=_warnings(inspection, origin, reference, size, against_float),
         log=origin.log,
     )
+
+
+def _load(file: Path, route: str) -> Runner:
+    """Load a file that was made a moment ago."""
+    try:
+        return load(file, threads=_THREADS)
+    except ValueError as error:
+        raise ExportError(
+            f"The route {route!r} made a file that cannot be loaded: {error}"
+        ) from error
 
 
 def check_signature(inspection: Inspection, spec: Spec) -> None:
@@ -146,7 +155,7 @@ def check_signature(inspection: Inspection, spec: Spec) -> None:
             f"The file has another signature than its model: {inspection.inputs} -> "
             f"{inspection.outputs} instead of {wanted.inputs} -> {wanted.outputs}"
         )
-    if not inspection.static:
+    if wanted.static and not inspection.static:
         raise ExportError(
             "The file has dynamic shapes, which accelerators refuse. In TFLite they come from "
             "recurrent layers of many steps with `return_sequences=True`: give them `unroll=True`, "
@@ -156,14 +165,12 @@ def check_signature(inspection: Inspection, spec: Spec) -> None:
         raise ExportError(f"The file needs custom operations: {', '.join(inspection.custom_ops)}")
 
 
-def _time(
-    runner: Runner, samples: Samples, float32_file: Path | None
-) -> tuple[Latency, float | None]:
+def _time(runner: Runner, trial: Trial, float32_file: Path | None) -> tuple[Latency, float | None]:
     """Time single calls on the first batch, fewer of them for a slow model.
 
     Where there is a float32 file, it is timed in turns: the second result is the ratio to it.
     """
-    batch = next(batches(samples.arrays, runner.inputs[0].shape[0]))
+    batch = single_batch(runner.inputs, trial.samples.arrays)
     runners = [runner, *([load(float32_file, threads=_THREADS)] if float32_file else [])]
     slowest = sum(time_calls(each, batch, 1)[0] for each in runners)
     repeats = int(np.clip(_TIMING_LIMIT * 1e3 / slowest / _TURNS, 1, _REPEATS / _TURNS))

@@ -2,13 +2,14 @@
 
 import contextlib
 import importlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from kzoo_export.spec import Signature
+from kzoo_export.spec import OPEN, Signature
 
 # A recurrent layer over more steps stays a loop: its file would be too large.
 _MOST_STEPS = 128
@@ -30,7 +31,8 @@ def exportable_forms(model: keras.Model, signature: Signature) -> Iterator[None]
         While the forms are in place.
     """
     operations: Any = importlib.import_module(f"keras.src.backend.{keras.backend.backend()}.numpy")
-    steps = max((size for entry in signature.inputs for size in entry.shape[1:2]), default=0)
+    sizes = [size for entry in signature.inputs for size in entry.shape[1:2]]
+    steps = math.inf if OPEN in sizes else max(sizes, default=0)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN) and layer.return_sequences:
             layer.unroll = layer.unroll or steps <= _MOST_STEPS

@@ -14,7 +14,7 @@ from kzoo_export.tflite.convert import convert, traced_names
 
 
 def lower(model: keras.Model, spec: Spec, target: Path) -> None:
-    """Trace the model with static shapes, once for each signature, and convert the traces.
+    """Trace the model once for each signature, and convert the traces.
 
     Args:
         model: The model, loaded under the TensorFlow backend.
@@ -49,7 +49,7 @@ def _endpoint(
         return {name: tf.identity(tensor) for name, tensor in named}
 
     tensors = [
-        tf.TensorSpec(entry.shape, entry.dtype, name)
+        tf.TensorSpec(entry.sizes, entry.dtype, name)
         for name, entry in zip(names.inputs, signature.inputs, strict=True)
     ]
     return serve, tensors

@@ -15,7 +15,7 @@ OPSET = 18
 
 
 def lower(model: keras.Model, spec: Spec, target: Path) -> None:
-    """Trace the model once with static shapes and fuse what ONNX has single operations for.
+    """Trace the model once and fuse what ONNX has single operations for.
 
     Args:
         model: The model, loaded under the TensorFlow backend.
@@ -52,14 +52,18 @@ def trace(model: keras.Model, signature: Signature) -> Any:
         named = zip(signature.outputs, outputs, strict=True)
         return {entry.name: tf.identity(tensor) for entry, tensor in named}
 
-    tensors = [tf.TensorSpec(entry.shape, entry.dtype, entry.name) for entry in signature.inputs]
+    tensors = [tf.TensorSpec(entry.sizes, entry.dtype, entry.name) for entry in signature.inputs]
     proto, _ = tf2onnx.convert.from_function(
         tf.function(serve, autograph=False),
         input_signature=tensors,
         opset=OPSET,
         custom_op_handlers={"Erfc": (_erfc, [])},
     )
-    return ir.from_proto(proto)
+    model = ir.from_proto(proto)
+    # TensorFlow sorts them.
+    outputs = {value.name: value for value in model.graph.outputs}
+    model.graph.outputs[:] = [outputs[entry.name] for entry in signature.outputs]
+    return model
 
 
 def _erfc(context: Any, node: Any, name: str, args: Any) -> None:

@@ -1,21 +1,24 @@
 """Lower a model to an ONNX graph through `torch.export`."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kzoo_export.errors import ExportError
 from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.onnx.convert import convert
 from kzoo_export.source.names import positional, weights_by_path
-from kzoo_export.spec import Signature, Spec, TensorSpec
+from kzoo_export.spec import OPEN, Signature, Spec, TensorSpec
 
 OPSET = 23
 
 
 def lower(model: keras.Model, spec: Spec, target: Path) -> None:
-    """Trace the model once with static shapes and fuse what ONNX has single operations for.
+    """Trace the model once and fuse what ONNX has single operations for.
 
     Args:
         model: The model, loaded under the PyTorch backend.
@@ -52,13 +55,14 @@ def trace(model: keras.Model, signature: Signature) -> Any:
     # The tracer refuses constants that take part in differentiation.
     for variable in model.variables:
         variable.value.requires_grad_(False)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), _naming_open_axes(signature):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Traced().eval(),
-            tuple(_example(entry) for entry in signature.inputs),
+            tuple(_example(entry, signature) for entry in signature.inputs),
             input_names=[entry.name for entry in signature.inputs],
             output_names=[entry.name for entry in signature.outputs],
+            dynamic_shapes=None if signature.static else (_open_axes(signature),),
             opset_version=OPSET,
             dynamo=True,
             # Later, after the fusions: it takes an epsilon of 1e-12 for zero and drops it.
@@ -77,8 +81,40 @@ def _drop_idle_squeezes(graph: Any) -> None:
             graph.remove(node, safe=True)
 
 
-def _example(entry: TensorSpec) -> Any:
+@contextlib.contextmanager
+def _naming_open_axes(signature: Signature) -> Iterator[None]:
+    """Say that axes are open where a model cannot be traced with them."""
+    try:
+        yield
+    except Exception as error:  # The tracer has many classes.
+        if signature.static:
+            raise
+        raise ExportError(
+            "PyTorch cannot trace the model with open axes, such as a loop over their elements. "
+            "Give them sizes with `length` and `batch_size`, or take the route 'tf2onnx'. "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _open_axes(signature: Signature) -> tuple[dict[int, str], ...]:
+    """Name the open axes of each input: those that are traced with one length have one name."""
+    names: dict[int, str] = {}
+    named = []
+    for entry in signature.inputs:
+        axes = {}
+        for axis, size in enumerate(entry.shape):
+            if size == OPEN and axis == 0:
+                axes[axis] = "batch"
+            elif size == OPEN:
+                traced = signature.traced_shapes[entry.name][axis]
+                axes[axis] = names.setdefault(traced, f"length_{len(names)}" if names else "length")
+        named.append(axes)
+    return tuple(named)
+
+
+def _example(entry: TensorSpec, signature: Signature) -> Any:
     """Make an input to trace with; ones, for zero rows and masks take shortcuts in some layers."""
     import torch
 
-    return torch.ones(entry.shape, dtype=getattr(torch, entry.dtype))
+    shape = signature.traced_shapes.get(entry.name, entry.shape)
+    return torch.ones(shape, dtype=getattr(torch, entry.dtype))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kzoo.arguments import require_packages
+from kzoo_export.errors import cannot_run
 from kzoo_export.spec import TensorSpec
 
 _ERRORS_ONLY = 3
@@ -39,9 +40,15 @@ class Runner:
 
         Returns:
             The outputs by name.
+
+        Raises:
+            ExportError: If the runtime cannot compute them.
         """
         arrays = {tensor.name: np.ascontiguousarray(feed[tensor.name]) for tensor in self.inputs}
-        results = self._session.run(None, arrays)
+        try:
+            results = self._session.run(None, arrays)
+        except Exception as error:  # ONNX Runtime raises classes of its own.
+            raise cannot_run("ONNX Runtime", arrays, error) from error
         return {tensor.name: result for tensor, result in zip(self.outputs, results, strict=True)}
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Mapping
+from types import EllipsisType
 from typing import Any
 
 import keras
@@ -11,14 +12,17 @@ import numpy as np
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
 from kzoo_export.errors import plain_text
-from kzoo_export.samples import Reader, Samples, batches
+from kzoo_export.samples import Reader, Samples
 from kzoo_export.source.forms import as_functional, in_float32
 from kzoo_export.source.kinds import Kinds, find_kinds, vocabularies
 from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pack_inputs
 from kzoo_export.source.saving import CustomObjects, collect
-from kzoo_export.spec import Signature, TensorSpec
+from kzoo_export.spec import OPEN, Signature, TensorSpec
+from kzoo_export.trials import batches
 
 _BATCH_SIZE = 16
+# A number, `None` for an open axis, or `...` where nothing was said.
+Size = int | EllipsisType | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +53,19 @@ class Source:
         """Bytes of the weights as float32."""
         return 4 * int(self.model.count_params())
 
-    def signature(self, length: int | None = None, batch_size: int = 1) -> Signature:
-        """Make the inputs and outputs of the model static.
+    def signature(self, length: Size = ..., batch_size: int | None = 1) -> Signature:
+        """Choose the sizes of the inputs and outputs of a file.
 
         Args:
-            length: Size of the open axes other than the batch.
-            batch_size: Size of the batch axis.
+            length: Size of the axes that the model leaves open, the batch excepted: `None` leaves
+                them open in the file, and a model that fixes them all takes no length.
+            batch_size: Size of the batch axis, or `None` to leave it open.
 
         Returns:
             Inputs and outputs in the model's own order.
 
         Raises:
-            ValueError: If an axis stays open, or a size is not possible.
+            ValueError: If a size is not possible, or missing.
         """
         inputs = _input_specs(self.model, length, batch_size)
         return self.declare(inputs, _output_specs(self.model, inputs))
@@ -159,40 +164,60 @@ def _needs_samples(model: keras.Model, samples: Samples, reason: str) -> str:
     )
 
 
-def _input_specs(model: keras.Model, length: int | None, batch_size: int) -> tuple[TensorSpec, ...]:
-    check_positive_integers(batch_size=batch_size, **({} if length is None else {"length": length}))
+def has_open_length(model: keras.Model) -> bool:
+    """Tell whether a model leaves an axis open besides the batch.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        True if it takes a length.
+    """
+    return any(None in tensor.shape[1:] for tensor in named_inputs(model).values())
+
+
+def _input_specs(
+    model: keras.Model, length: Size, batch_size: int | None
+) -> tuple[TensorSpec, ...]:
+    given = {"batch_size": batch_size, "length": length}
+    fixed = {name: size for name, size in given.items() if size is not None and size is not ...}
+    check_positive_integers(**fixed)
+    inputs = named_inputs(model)
+    if has_open_length(model) != (length is not ...):
+        shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in inputs.items())
+        raise ValueError(
+            f"`length` must be left out: the model fixes the shapes {shapes}. "
+            f"Received: length={length}"
+            if length is not ...
+            else f"`length` must be given: the model leaves the shapes {shapes} open. Received: "
+            "no length. Give a number, or None to leave them open in the file"
+        )
     specs = []
-    for name, tensor in named_inputs(model).items():
+    for name, tensor in inputs.items():
         first, *rest = tensor.shape
         if first not in (None, batch_size):
             raise ValueError(
                 f"`batch_size` must be {first}, which the model fixes. "
                 f"Received: batch_size={batch_size}"
             )
-        if None in rest and length is None:
-            raise ValueError(
-                f"`length` must be given: the input {name!r} has the open shape {tensor.shape}. "
-                "Received: length=None"
-            )
-        shape = (batch_size, *(length if size is None else size for size in rest))
-        specs.append(
-            TensorSpec(name, tuple(int(size or 0) for size in shape), file_dtype(tensor.dtype))
-        )
+        sizes: Any = (batch_size, *(length if size is None else size for size in rest))
+        shape = tuple(OPEN if size is None else int(size) for size in sizes)
+        specs.append(TensorSpec(name, shape, file_dtype(tensor.dtype)))
     return tuple(specs)
 
 
 def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-    """Compute the shapes of the outputs for static inputs, without running anything."""
+    """Compute the shapes of the outputs for given inputs, without running anything."""
     dtypes = {name: tensor.dtype for name, tensor in named_inputs(model).items()}
     tensors = {
-        entry.name: keras.KerasTensor(entry.shape, dtypes[entry.name], name=entry.name)
+        entry.name: keras.KerasTensor(entry.sizes, dtypes[entry.name], name=entry.name)
         for entry in inputs
     }
     outputs = named_outputs(model, model.compute_output_spec(pack_inputs(model, tensors)))
     return tuple(
         TensorSpec(
             name,
-            tuple(int(size) for size in tensor.shape),
+            tuple(OPEN if size is None else int(size) for size in tensor.shape),
             file_dtype(keras.backend.standardize_dtype(tensor.dtype)),
         )
         for name, tensor in outputs.items()

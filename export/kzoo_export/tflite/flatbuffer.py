@@ -95,6 +95,19 @@ def shape_of(tensor: Any) -> tuple[int, ...]:
     return () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
 
 
+def open_shape_of(tensor: Any) -> tuple[int, ...]:
+    """Read the shape of a tensor that may have open axes.
+
+    Args:
+        tensor: A `TensorT`.
+
+    Returns:
+        The shape, with -1 for an open axis.
+    """
+    signature = tensor.shapeSignature
+    return shape_of(tensor) if signature is None else tuple(int(size) for size in signature)
+
+
 def add_constant(model: Any, graph: Any, name: str, array: np.ndarray) -> int:
     """Add a constant to a graph.
 
@@ -122,7 +135,7 @@ def add_tensor(graph: Any, name: str, dtype: int, shape: tuple[int, ...], buffer
         graph: A `SubGraphT`.
         name: Name of the tensor.
         dtype: A `TensorType` of the schema.
-        shape: Its shape.
+        shape: Its shape, with -1 for an open axis.
         buffer: Index of its buffer; 0 is the empty one of computed tensors.
 
     Returns:
@@ -130,11 +143,10 @@ def add_tensor(graph: Any, name: str, dtype: int, shape: tuple[int, ...], buffer
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    graph.tensors.append(
-        schema.TensorT(
-            name=name.encode(), type=dtype, shape=list(shape), buffer=buffer, hasRank=True
-        )
-    )
+    tensor = schema.TensorT(name=name.encode(), type=dtype, buffer=buffer, hasRank=True)
+    tensor.shape = [abs(size) for size in shape]
+    tensor.shapeSignature = list(shape) if -1 in shape else None
+    graph.tensors.append(tensor)
     return len(graph.tensors) - 1
 
 

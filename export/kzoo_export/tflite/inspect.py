@@ -132,9 +132,15 @@ class _Reader:
         for index in getattr(graph, f"{side}AsNumpy")():
             tensor = graph.Tensors(index)
             name = names.get(index, tensor.Name().decode())
-            shape = () if tensor.ShapeIsNone() else tuple(int(n) for n in tensor.ShapeAsNumpy())
-            described.append(TensorSpec(name, shape, self._dtype(tensor)))
+            described.append(TensorSpec(name, _shape(tensor), self._dtype(tensor)))
         return tuple(described)
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """Read a shape, with -1 for an open axis."""
+    if tensor.ShapeSignatureLength():
+        return tuple(int(size) for size in tensor.ShapeSignatureAsNumpy())
+    return () if tensor.ShapeIsNone() else tuple(int(size) for size in tensor.ShapeAsNumpy())
 
 
 def _product(weight: str, activation: str) -> str:

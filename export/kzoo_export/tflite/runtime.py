@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kzoo.arguments import require_packages
-from kzoo_export.spec import TensorSpec
+from kzoo_export.errors import cannot_run
+from kzoo_export.spec import OPEN, TensorSpec
 
 
 class Runner:
@@ -27,8 +28,15 @@ class Runner:
 
         Returns:
             The outputs by name.
+
+        Raises:
+            ExportError: If the runtime cannot compute them.
         """
-        outputs = self._call(**{tensor.name: feed[tensor.name] for tensor in self.inputs})
+        arrays = {tensor.name: feed[tensor.name] for tensor in self.inputs}
+        try:
+            outputs = self._call(**arrays)
+        except (RuntimeError, ValueError) as error:
+            raise cannot_run("LiteRT", arrays, error) from error
         return {tensor.name: outputs[tensor.name] for tensor in self.outputs}
 
 
@@ -50,7 +58,10 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
 
     try:
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        interpreter.allocate_tensors()
+        # Open axes get their sizes in a call: with 1 in their place, some kernels have no output.
+        inputs = interpreter.get_input_details()
+        if all(OPEN not in detail["shape_signature"] for detail in inputs):
+            interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"`path` must be a file LiteRT can load. Received: path={str(path)!r} ({error})"
@@ -70,7 +81,7 @@ def _ordered(
     return tuple(
         TensorSpec(
             name=name,
-            shape=tuple(int(size) for size in named[name]["shape"]),
+            shape=tuple(int(size) for size in named[name]["shape_signature"]),
             dtype=np.dtype(named[name]["dtype"]).name,
         )
         for name in names

@@ -198,7 +198,7 @@ def _places(num_queries: Any, num_keys: Any, offset: Any) -> tuple[Tensor, Tenso
     known = all(isinstance(number, int) for number in (num_queries, num_keys, offset))
     # As constants in a graph to export; elsewhere T * S numbers are better made on the device.
     arrays = np if known and is_static_graph() else keras.ops
-    queries = arrays.arange(num_queries) + offset
-    return arrays.reshape(queries, (1, 1, -1, 1)), arrays.reshape(
-        arrays.arange(num_keys), (1, 1, 1, -1)
-    )
+    # Keras has no dtype of its own for a number that a tracer stands in for.
+    queries = arrays.arange(num_queries, dtype="int32") + offset
+    keys = arrays.arange(num_keys, dtype="int32")
+    return arrays.reshape(queries, (1, 1, -1, 1)), arrays.reshape(keys, (1, 1, 1, -1))

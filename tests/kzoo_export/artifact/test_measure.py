@@ -11,6 +11,7 @@ from kzoo_export import RECIPES, Report, export
 from kzoo_export.artifact import measure
 from kzoo_export.samples import Samples
 from kzoo_export.spec import TensorSpec
+from kzoo_export.trials import Trial
 from tests.kzoo_export import models
 
 pytestmark = pytest.mark.once
@@ -32,11 +33,11 @@ class Sleeper:
 
 def test_latency_is_taken_in_turns_with_the_float32_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "load", lambda path, threads: Sleeper(0.01))
-    samples = Samples({"x": np.zeros((1, 2), "float32")}, "")
-    latency, ratio = measure._time(Sleeper(0.03), samples, Path("float32.tflite"))
+    trial = Trial(Samples({"x": np.zeros((1, 2), "float32")}, ""), {}, 1)
+    latency, ratio = measure._time(Sleeper(0.03), trial, Path("float32.tflite"))
     assert 30 <= latency.median < 45
     assert ratio == pytest.approx(3.0, rel=0.3)
-    assert measure._time(Sleeper(0.0), samples, None)[1] is None
+    assert measure._time(Sleeper(0.0), trial, None)[1] is None
 
 
 @pytest.fixture(scope="module")

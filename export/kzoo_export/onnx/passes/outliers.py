@@ -28,6 +28,8 @@ _STRENGTH = 0.8
 _SMALLEST_FACTOR = 0.5
 # Rows of samples that are looked at.
 _ROWS = 64
+# The size of an open axis where no samples are known.
+_OPEN_LENGTH = 16
 # Activations that are zero at zero: a unit without weights is silent.
 _ACTIVATIONS = ("Gelu", "Relu")
 # A thin layer has at most this many units.
@@ -53,7 +55,7 @@ def channel_magnitudes(model: ir.Model, samples: Mapping[str, np.ndarray]) -> di
     if not computed:
         return given
     session = _probe(model, computed)
-    batch_size = int(model.graph.inputs[0].shape[0])
+    batch_size = _size(model.graph.inputs[0].shape[0])
     inputs = [value.name for value in model.graph.inputs]
     num_rows = len(samples[inputs[0]])
     found = [np.float32(0.0)] * len(computed)
@@ -120,13 +122,19 @@ def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def _random(value: ir.Value, generator: np.random.Generator) -> np.ndarray:
-    sizes = [int(size) for size in value.shape]
+    first, *rest = value.shape
+    sizes = [_size(first), *(_size(size, _OPEN_LENGTH) for size in rest)]
     shape = (-(-_ROWS // sizes[0]) * sizes[0], *sizes[1:])
     dtype = value.dtype.numpy()
     if np.issubdtype(dtype, np.floating):
         return generator.normal(size=shape).astype(dtype)
     highest = max(_table_sizes(value), default=2)
     return generator.integers(1, highest, shape, dtype=dtype)
+
+
+def _size(size: Any, otherwise: int = 1) -> int:
+    """Return the size of an axis, or another one where it is open."""
+    return size if isinstance(size, int) else otherwise
 
 
 def _table_sizes(value: ir.Value) -> list[int]:

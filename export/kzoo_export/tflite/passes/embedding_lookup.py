@@ -9,13 +9,14 @@ from kzoo_export.tflite.flatbuffer import (
     add_constant,
     add_tensor,
     constant_of,
+    open_shape_of,
     operation_of,
     operator_code,
-    shape_of,
 )
 
 _INT32 = schema.TensorType.INT32
 _Operation = schema.BuiltinOperator
+_Options = schema.BuiltinOptions
 
 
 def use_embedding_lookup(model: Any, smallest: int) -> None:
@@ -26,7 +27,7 @@ def use_embedding_lookup(model: Any, smallest: int) -> None:
     that are no matrices stay as they are.
 
     Args:
-        model: A `ModelT` with static shapes.
+        model: A `ModelT`.
         smallest: Elements of the smallest table to rewrite.
     """
     for graph in model.subgraphs:
@@ -66,20 +67,39 @@ def _look_up(model: Any, graph: Any, operator: Any) -> list[Any]:
     """Make the operations that replace a GATHER."""
     table, ids = operator.inputs
     result = graph.tensors[operator.outputs[0]]
-    shape = shape_of(result)
-    width, number = shape[-1], int(np.prod(shape[:-1], dtype=np.int64))
+    shape = open_shape_of(result)
+    width = shape[-1]
+    number = -1 if -1 in shape else int(np.prod(shape[:-1], dtype=np.int64))
     name = result.name.decode()
 
-    def add(operation: int, inputs: list[int], outputs: list[int]) -> Any:
-        return schema.OperatorT(operator_code(model, operation, 1), inputs, outputs)
+    def add(operation: int, inputs: list[int], outputs: list[int], *options: Any) -> Any:
+        return schema.OperatorT(operator_code(model, operation, 1), inputs, outputs, *options)
 
     if len(shape) == 2:
         return [add(_Operation.EMBEDDING_LOOKUP, [ids, table], operator.outputs)]
     flat = add_tensor(graph, f"{name}/ids", _INT32, (number,))
     found = add_tensor(graph, f"{name}/rows", result.type, (number, width))
     flat_shape = add_constant(model, graph, f"{name}/ids_shape", np.array([number], np.int32))
-    full_shape = add_constant(model, graph, f"{name}/shape", np.array(shape, np.int32))
+    if shape.count(-1) <= 1:
+        full_shape = add_constant(model, graph, f"{name}/shape", np.array(shape, np.int32))
+        computed = []
+    else:
+        # The shape of the ids and the width of a row, known when the file runs.
+        last = add_constant(model, graph, f"{name}/width", np.array([width], np.int32))
+        first = add_tensor(graph, f"{name}/first_axes", _INT32, (len(shape) - 1,))
+        full_shape = add_tensor(graph, f"{name}/shape", _INT32, (len(shape),))
+        computed = [
+            add(
+                *(_Operation.SHAPE, [ids], [first]),
+                *(_Options.ShapeOptions, schema.ShapeOptionsT(outType=_INT32)),
+            ),
+            add(
+                *(_Operation.CONCATENATION, [first, last], [full_shape]),
+                *(_Options.ConcatenationOptions, schema.ConcatenationOptionsT(axis=0)),
+            ),
+        ]
     return [
+        *computed,
         add(_Operation.RESHAPE, [ids, flat_shape], [flat]),
         add(_Operation.EMBEDDING_LOOKUP, [flat, table], [found]),
         add(_Operation.RESHAPE, [found, full_shape], operator.outputs),
