@@ -60,6 +60,7 @@ def every_layer() -> tuple[keras.Model, dict[str, np.ndarray]]:
     return keras.Model(inputs, outputs), arrays
 
 
+@pytest.mark.once
 def test_every_file_is_read_after_import_kzoo_alone(tmp_path: Path) -> None:
     ids = np.array([[5, 6, 7, 8]], "int32")
     backbone = tiny_backbone()

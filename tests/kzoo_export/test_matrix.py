@@ -94,11 +94,10 @@ def test_file_keeps_the_contract(exported: Exported, recipe: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", sorted(ABOUT_TABLES))
-@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.once
-def test_recipes_about_tables_need_one(format: str, recipe: str, tmp_path: Path) -> None:
+def test_recipes_about_tables_need_one(recipe: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"embedding weights: int4.*[\s\S]*dense: "):
-        export_all(models.image_classifier(), {tmp_path / f"a.{format}": recipe})
+        export_all(models.image_classifier(), {tmp_path / "a.tflite": recipe})
     assert not list(tmp_path.iterdir())
 
 

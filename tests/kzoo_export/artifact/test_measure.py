@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kzoo_export import RECIPES, Report, export
+from kzoo_export import Report, export
 from kzoo_export.artifact import measure
+from kzoo_export.artifact.files import load
 from kzoo_export.samples import Samples
-from kzoo_export.spec import TensorSpec
+from kzoo_export.spec import Signature, Spec, TensorSpec
 from kzoo_export.trials import Trial
 from tests.kzoo_export import models
 
@@ -55,9 +56,16 @@ def test_report_has_the_ratio_and_the_log(report: Report) -> None:
 
 @pytest.mark.parametrize(("ratio", "slow"), [(3.0, True), (1.0, False)])
 def test_slower_files_carry_a_warning(
-    ratio: float, slow: bool, monkeypatch: pytest.MonkeyPatch, report: Report, tmp_path: Path
+    ratio: float, slow: bool, monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
+    path, inspection = Path(report.path), report.inspection
+    spec = Spec("tflite", "tensorflow", (Signature(inspection.inputs, inspection.outputs),))
+    origin = measure.Origin(path, spec, report.recipe, path, report.float_bytes, None, 0, {})
+    image = np.zeros((1, *inspection.inputs[0].shape[1:]), "float32")
+    outputs = load(path)({"image": image})
+    reference = measure.Reference(
+        (Trial(Samples({"image": image}, ""), outputs, 1),), "jax", report.float_size
+    )
     monkeypatch.setattr(measure, "_time", lambda *arguments: (report.latency, ratio))
-    made = export(models.image_classifier(), tmp_path / "a.tflite", RECIPES["float16"])
-    warned = any("3.0 times as slow as the float32 file" in text for text in made.warnings)
-    assert warned == slow
+    warnings = measure.measure(path, origin, reference).warnings
+    assert any("3.0 times as slow as the float32 file" in text for text in warnings) == slow

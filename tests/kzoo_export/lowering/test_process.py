@@ -159,7 +159,12 @@ def test_terminated_export_leaves_no_child(ending: signal.Signals, tmp_path: Pat
     with subprocess.Popen(
         [sys.executable, "-c", TERMINATED], cwd=there, env=environment, stdout=subprocess.PIPE
     ) as process:
-        wait_until(lambda: list(temporary.glob("kzoo-*/torch/*")) or process.poll() is not None)
+        wait_until(
+            lambda: (
+                process.poll() is not None
+                or (list(temporary.glob("kzoo-*/torch/*")) and children_of(process.pid))
+            )
+        )
         (child,) = children_of(process.pid)
         process.send_signal(ending)
         process.wait(60)
