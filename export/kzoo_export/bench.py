@@ -1,8 +1,9 @@
 """Latency: files timed side by side, each runtime in a process of its own."""
 
 import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from kzoo_export.artifact.isolated import IsolatedRunner, isolated
 from kzoo_export.artifact.measure import summarize
 from kzoo_export.artifact.report import Benchmark
 from kzoo_export.samples import Reader
+from kzoo_export.spec import OPEN
 from kzoo_export.trials import single_batch
 
 # Calls in one turn.
@@ -52,10 +54,12 @@ def benchmark(
     times: dict[str, list[float]] = {str(path): [] for path in files}
     tell = progress or (lambda step, fraction: None)
     with contextlib.ExitStack() as stack:
-        turns = {}
-        for path in files:
-            runner = stack.enter_context(isolated(path, threads))
-            turns[str(path)] = functools.partial(runner.time, _batch(runner, samples))
+        runners = {str(path): stack.enter_context(isolated(path, threads)) for path in files}
+        sizes = _sizes(runners.values())
+        turns = {
+            path: functools.partial(runner.time, _batch(runner, samples, sizes))
+            for path, runner in runners.items()
+        }
         for done in range(0, repeats, _TURN):
             for name, turn in turns.items():
                 tell(Path(name).name, done / repeats)
@@ -64,10 +68,33 @@ def benchmark(
     return Benchmark({path: summarize(values, threads) for path, values in times.items()})
 
 
+def _sizes(runners: Iterable[IsolatedRunner]) -> dict[tuple[str, int], int]:
+    """Find the sizes that files fix, by input and axis: those with open axes are timed at them."""
+    return {
+        (entry.name, axis): size
+        for runner in runners
+        for entry in runner.inputs
+        for axis, size in enumerate(entry.shape)
+        if size != OPEN
+    }
+
+
 def _batch(
-    runner: IsolatedRunner, samples: Mapping[str, np.ndarray] | None
+    runner: IsolatedRunner,
+    samples: Mapping[str, np.ndarray] | None,
+    sizes: Mapping[tuple[str, int], int],
 ) -> dict[str, np.ndarray]:
     """Cut the batch that a file is timed on."""
-    reader = Reader(runner.inputs, limits={})
+    inputs = tuple(
+        dataclasses.replace(
+            entry,
+            shape=tuple(
+                sizes.get((entry.name, axis), OPEN) if size == OPEN else size
+                for axis, size in enumerate(entry.shape)
+            ),
+        )
+        for entry in runner.inputs
+    )
+    reader = Reader(inputs, limits={})
     chosen = reader.default() if samples is None else reader.read(samples, "samples")
-    return single_batch(runner.inputs, chosen.arrays)
+    return single_batch(inputs, chosen.arrays)

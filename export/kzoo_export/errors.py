@@ -29,6 +29,19 @@ class VerificationError(ExportError):
         )
 
 
+def root_cause(error: Exception) -> BaseException:
+    """Look behind what PyTorch's exporter wraps in advice to its own developers.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        What happened.
+    """
+    cause = error.__cause__ if type(error).__name__ == "TorchExportError" else None
+    return cause or error
+
+
 def plain_text(message: str) -> str:
     """Take the escape sequences that color a terminal out of a message.
 

@@ -18,11 +18,12 @@ from kzoo_export.artifact.report import Report
 from kzoo_export.lowering.process import Lowered, lower
 from kzoo_export.lowering.routes import choose_route
 from kzoo_export.recipe import Recipe, get_recipe
-from kzoo_export.samples import Samples, choose_samples
+from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import Size, Source, prepare
 from kzoo_export.source.saving import save as save_source
 from kzoo_export.spec import Signature, Spec, format_of
-from kzoo_export.trials import make_trials, with_traced_shapes
+from kzoo_export.split import choose_samples
+from kzoo_export.trials import with_traced_shapes
 
 Progress = Callable[[str, float], None]
 Targets = (
@@ -76,7 +77,7 @@ def export(
         path: File to write, `.tflite` or `.onnx`. Nothing is written unless the file passes.
         recipe: How numbers are stored and computed: a name of `RECIPES` or a `Recipe`.
         length: Size of the axes that the model leaves open, such as the tokens of a row; `None`
-            leaves them open, which accelerators refuse. The file is verified at several lengths.
+            leaves them open, verified at several lengths. Left out where the model fixes them.
         batch_size: Rows of the file's inputs, or `None` to leave them open.
         samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
             or texts for a model with a tokenizer), a tuple (x, y) or (x, y, sample_weight), or an
@@ -243,9 +244,8 @@ def export_all(
 
 def _target(path: str | Path, recipe: str | Recipe, route: str | None, portable: bool) -> Target:
     """Check one target, its folder included."""
-    chosen = choose_route(format_of(path), route)
-    check_target(Path(path))
-    target = Target(Path(path), get_recipe(recipe), chosen)
+    target = Target(Path(path), get_recipe(recipe), choose_route(format_of(path), route))
+    check_target(target.path)
     target.quantizer.check(target.recipe, portable)
     return target
 
@@ -266,7 +266,7 @@ def _choose(
 def _reference(source: Source, signature: Signature, samples: Samples) -> tuple[Reference, float]:
     """Run the model on the samples that verify, and time it."""
     start = time.perf_counter()
-    trials = make_trials(signature.inputs, samples, source.run)
+    trials = source.trials(signature.inputs, samples)
     seconds = time.perf_counter() - start
     return Reference(trials, source.backend, source.float_size, source.trained_in), seconds
 

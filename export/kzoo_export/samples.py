@@ -1,6 +1,7 @@
 """Samples: what a caller gives, checked, or made where nothing is given."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from kzoo_export.spec import OPEN, TensorSpec
 # Rows used where the caller gives no samples.
 _NUM_TEXTS = 64
 _NUM_SYNTHETIC = 16
-# The size that random numbers have along an open axis.
-_OPEN_LENGTH = 32
+# The sizes that random numbers have along the first, second, ... open axis.
+_OPEN_LENGTHS = (32, 40, 48)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,35 +30,6 @@ class Samples:
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
-
-
-def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """Cut samples in two halves that share no row.
-
-    Args:
-        samples: At least two rows.
-        seed: Decides which rows go where.
-
-    Returns:
-        The half that verifies and the half that calibrates.
-
-    Raises:
-        ValueError: If there is only one row.
-    """
-    if len(samples) < 2:
-        raise ValueError(
-            "`samples` must have at least two rows for a recipe that calibrates, or `calibration` "
-            f"must be given as well. Received: {len(samples)} row"
-        )
-    order = np.random.default_rng(seed).permutation(len(samples))
-    half = len(samples) // 2
-    parts = np.sort(order[half:]), np.sort(order[:half])
-    label = f"of {samples.source}, split with seed {seed}"
-    verifying, calibrating = ({k: a[part] for k, a in samples.arrays.items()} for part in parts)
-    return (
-        Samples(verifying, f"{len(parts[0])} {label}", samples.given),
-        Samples(calibrating, f"{len(parts[1])} {label}", samples.given),
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,9 +68,15 @@ class Reader:
         batches = [given] if one else list(given)
         if not batches:
             raise ValueError(f"`{argument}` must have at least one sample. Received: none")
-        parts = [self._check(self._read_batch(batch, argument), argument) for batch in batches]
-        samples = Samples(_join(parts, argument), "")
-        kind = "texts" if all(_texts(_inputs_of(batch)) for batch in batches) else "samples"
+        only_texts = all(_texts(_inputs_of(batch)) for batch in batches)
+        if only_texts:
+            texts = [text for batch in batches for text in _inputs_of(batch)]
+            arrays = self._check(self._tokenize(texts, argument), argument)
+        else:
+            parts = [self._check(self._read_batch(batch, argument), argument) for batch in batches]
+            arrays = _join(parts, argument)
+        samples = Samples(arrays, "")
+        kind = "texts" if only_texts else "samples"
         labels = ", labels not used" if any(_has_labels(batch) for batch in batches) else ""
         return dataclasses.replace(samples, source=f"{len(samples)} given {kind}{labels}")
 
@@ -218,7 +196,8 @@ class Reader:
 
     def _random(self, entry: TensorSpec, num_rows: int, random: np.random.Generator) -> np.ndarray:
         """Draw plausible values: ids of the vocabulary, masks of different lengths, or normals."""
-        sizes = (_OPEN_LENGTH if size == OPEN else size for size in entry.shape[1:])
+        open_lengths = itertools.cycle(_OPEN_LENGTHS)
+        sizes = (next(open_lengths) if size == OPEN else size for size in entry.shape[1:])
         shape, kind = (num_rows, *sizes), self.kinds.get(entry.name)
         if kind == "token_ids" and entry.name not in self.limits:
             raise ValueError(
@@ -232,29 +211,6 @@ class Reader:
             return (np.arange(shape[1]) < lengths[:, None]).astype(entry.dtype)
         high = 256 if entry.dtype == "uint8" else self.limits.get(entry.name, 2)
         return random.integers(0, high, shape).astype(entry.dtype)
-
-
-def choose_samples(
-    reader: Reader, samples: Any, calibration: Any, calibrates: bool
-) -> tuple[Samples, Samples | None]:
-    """Decide what verifies and what calibrates; the two never share a row of one source.
-
-    Args:
-        reader: Reads what is given.
-        samples: What the caller gave to verify on, or `None`.
-        calibration: What the caller gave to calibrate on, or `None`.
-        calibrates: Whether any recipe calibrates.
-
-    Returns:
-        The samples that verify and those that calibrate, `None` where nothing calibrates.
-    """
-    given = None if samples is None else reader.read(samples, "samples")
-    calibrating = None if calibration is None else reader.read(calibration, "calibration")
-    if not calibrates:
-        return given or calibrating or reader.default(), None
-    if given is not None and calibrating is not None:
-        return given, calibrating
-    return split(given or calibrating or reader.default(count=2), reader.seed)
 
 
 def _join(parts: Sequence[Mapping[str, np.ndarray]], argument: str) -> dict[str, np.ndarray]:
@@ -280,7 +236,8 @@ def _has_labels(batch: Any) -> bool:
 
 def _texts(value: Any) -> bool:
     """Tell whether a value is a list of texts."""
-    return isinstance(value, Sequence) and bool(value) and isinstance(value[0], str)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_list and bool(value) and isinstance(value[0], str)
 
 
 def _expected(argument: str, given: Any) -> str:

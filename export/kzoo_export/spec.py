@@ -46,8 +46,8 @@ OUTPUT_KINDS = (
 class Signature:
     """One function of a file: named inputs and outputs in their documented order, batch first.
 
-    The kinds are those of `INPUT_KINDS` and `OUTPUT_KINDS`, by name, where they are known. Inputs
-    with open axes are traced with the shapes `traced_shapes`, by name.
+    The kinds are those of `INPUT_KINDS` and `OUTPUT_KINDS`, by name, where they are known. A tracer
+    that runs the model, PyTorch's, is given inputs of `traced_shapes`, by name, if axes are open.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -59,8 +59,8 @@ class Signature:
 
     @property
     def static(self) -> bool:
-        """Whether every axis has a fixed size."""
-        return not any(OPEN in entry.shape for entry in (*self.inputs, *self.outputs))
+        """Whether every axis of the inputs has a fixed size."""
+        return not any(OPEN in entry.shape for entry in self.inputs)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Signature":

@@ -5,15 +5,18 @@ cut from the samples, and with batches of several sizes.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
+from kzoo_export.errors import plain_text
 from kzoo_export.samples import Samples
 from kzoo_export.spec import OPEN, Signature, TensorSpec
 
-# The shares of the samples' own length that open axes are cut to; odd lengths where there are any.
-_SHARES = (1, 2, 4)
+# What the lengths of the first, second, ... open axis of an input are divided by, for each cut: two
+# axes of one input, such as height and width, do not stay equal.
+_DIVISORS = ((1, 1), (2, 4), (4, 2))
+_SHORTEST = 3
 _BATCH_SIZES = (1, 3)
 
 Arrays = Mapping[str, np.ndarray]
@@ -34,7 +37,11 @@ class Trial:
 
 
 def make_trials(
-    inputs: Sequence[TensorSpec], samples: Samples, run: Callable[[Samples], Arrays]
+    inputs: Sequence[TensorSpec],
+    samples: Samples,
+    run: Callable[[Samples], Arrays],
+    masks: Set[str] = frozenset(),
+    indices: Set[str] = frozenset(),
 ) -> tuple[Trial, ...]:
     """Run a model on samples in every size that its file is verified at.
 
@@ -42,40 +49,79 @@ def make_trials(
         inputs: The inputs of the file.
         samples: What to run the model on.
         run: The model.
+        masks: The inputs that are padding masks: of samples that are padded in front, the ends are
+            kept.
+        indices: The inputs whose integers may be places in an open axis: they wrap around at the
+            length that is left.
 
     Returns:
-        The trials, that of single rows in full length first.
+        The trials, those in full length first.
+
+    Raises:
+        ValueError: If the samples are too short to be cut, or the model cannot be run on a cut.
     """
     if not any(OPEN in entry.shape for entry in inputs):
         return (Trial(samples, run(samples), inputs[0].shape[0]),)
     batch_sizes = _BATCH_SIZES if inputs[0].shape[0] == OPEN else (inputs[0].shape[0],)
-    first = max(inputs, key=lambda entry: entry.shape.count(OPEN))
-    trials = []
-    for cut in _cuts(inputs, samples):
-        outputs = run(cut)
-        trials += [
-            Trial(cut, outputs, size, (size, *cut.arrays[first.name].shape[1:]))
-            for size in batch_sizes
-        ]
+    most = max(inputs, key=lambda entry: entry.shape.count(OPEN))
+    if min(_open_lengths(most, samples.arrays[most.name]), default=_SHORTEST) < _SHORTEST:
+        raise ValueError(
+            f"`samples[{most.name!r}]` must have at least {_SHORTEST} elements along each open "
+            "axis, to be tried at several lengths. "
+            f"Received: shape={samples.arrays[most.name].shape}"
+        )
+    trials: list[Trial] = []
+    for cut in _cuts(inputs, samples, masks, indices):
+        shape = cut.arrays[most.name].shape[1:]
+        outputs = run(cut) if not trials else _run_cut(run, cut, shape)
+        trials += [Trial(cut, outputs, rows, (rows, *shape)) for rows in batch_sizes]
     return tuple(trials)
 
 
-def _cuts(inputs: Sequence[TensorSpec], samples: Samples) -> Iterator[Samples]:
+def _run_cut(run: Callable[[Samples], Arrays], cut: Samples, shape: tuple[int, ...]) -> Arrays:
+    """Run a model on samples that were cut, and say so where it cannot."""
+    try:
+        return run(cut)
+    except Exception as error:  # Each backend has its own.
+        reason = " ".join(plain_text(str(error)).split())[:300]
+        raise ValueError(
+            "`length` must be a number: the model cannot be run on samples of the shape "
+            f"{shape}, to which they were cut. Received: length=None ({reason})"
+        ) from error
+
+
+def _cuts(
+    inputs: Sequence[TensorSpec], samples: Samples, masks: Set[str], indices: Set[str]
+) -> Iterator[Samples]:
     """Cut the open axes of samples to several lengths, each once, the full one first."""
+    at_end = any((samples.arrays[name][:, 0] == 0).any() for name in masks)
     seen = set()
-    for share in _SHARES:
-        arrays = {entry.name: _cut(entry, samples.arrays[entry.name], share) for entry in inputs}
+    for divisors in _DIVISORS:
+        arrays, shortest = {}, np.iinfo("int32").max
+        for entry in inputs:
+            array = samples.arrays[entry.name]
+            for axis, length in zip(_open_axes(entry), _open_lengths(entry, array), strict=True):
+                divisor = divisors[_open_axes(entry).index(axis) % len(divisors)]
+                kept = length if divisor == 1 else length // divisor + 1
+                shortest = min(shortest, kept)
+                start = length - kept if at_end else 0
+                array = array.take(range(start, start + kept), axis)
+            arrays[entry.name] = array
+        for name in indices:
+            arrays[name] = arrays[name] % shortest
         shapes = tuple(array.shape for array in arrays.values())
         if shapes not in seen:
             seen.add(shapes)
             yield dataclasses.replace(samples, arrays=arrays)
 
 
-def _cut(entry: TensorSpec, array: np.ndarray, share: int) -> np.ndarray:
-    """Keep the beginning of every open axis but the batch."""
-    sizes = zip(entry.shape[1:], array.shape[1:], strict=True)
-    kept = (own if share == 1 or size != OPEN else own // share + 1 for size, own in sizes)
-    return array[(slice(None), *map(slice, kept))]
+def _open_axes(entry: TensorSpec) -> list[int]:
+    """List the open axes but the batch."""
+    return [axis for axis, size in enumerate(entry.shape) if axis and size == OPEN]
+
+
+def _open_lengths(entry: TensorSpec, array: np.ndarray) -> list[int]:
+    return [array.shape[axis] for axis in _open_axes(entry)]
 
 
 def with_traced_shapes(signature: Signature, arrays: Arrays) -> Signature:

@@ -9,7 +9,6 @@ from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.isolated import isolated
 from kzoo_export.artifact.verification import Verification
 from kzoo_export.recipe import RECIPES, Recipe
-from kzoo_export.trials import make_trials
 
 
 def verify(
@@ -48,10 +47,11 @@ def verify(
                 f"`model` must have the inputs of the file: {[t.name for t in runner.inputs]}. "
                 f"Received: a model with {names}"
             )
-        reader = source.reader(runner.inputs, seed)
+        inputs = source.fix(runner.inputs)
+        reader = source.reader(inputs, seed)
         chosen = reader.default() if samples is None else reader.read(samples, "samples")
         signature = source.declare(runner.inputs, runner.outputs)
-        trials = make_trials(runner.inputs, chosen, source.run)
+        trials = source.trials(inputs, chosen)
         return compare(runner, trials, recipe, signature, judged_as)
 
 

@@ -13,7 +13,6 @@ from kzoo_export.artifact.files import inspect, load
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import prepare
-from kzoo_export.trials import make_trials
 
 # What TFLite and ONNX add around the weights: the graph itself, which is all there is of a tiny
 # model. So only a weight's own dtype is checked here; sizes are checked on a real model.
@@ -37,7 +36,7 @@ def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarr
     unseen = Samples(samples, "unseen")
     source = prepare(model)
     signature = source.declare(runner.inputs, runner.outputs)
-    trials = make_trials(runner.inputs, unseen, source.run)
+    trials = source.trials(runner.inputs, unseen)
     again = compare(runner, trials, recipe, signature)
     assert again.passed, str(again)
     assert report.verification.passed

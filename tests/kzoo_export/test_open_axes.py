@@ -11,7 +11,9 @@ import keras
 import numpy as np
 import pytest
 
+from kzoo_export import RECIPES as ALL_RECIPES
 from kzoo_export import ExportError, Report, complete_folder, export, export_all, plan, verify
+from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.files import inspect, load
 from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import prepare
@@ -63,7 +65,7 @@ SUBJECTS: dict[str, tuple[Callable[[], keras.Model], Callable[..., Any], Any, An
     "images": (
         open_images,
         images,
-        tuple((rows, *size, 3) for size in ((16, 12), (9, 7), (5, 4)) for rows in (1, 3)),
+        tuple((rows, *size, 3) for size in ((16, 12), (9, 4), (5, 7)) for rows in (1, 3)),
         ((2, 7, 20), (4, 15, 5)),
     ),
 }
@@ -208,6 +210,78 @@ def test_batches_of_several_lengths_are_refused(tmp_path: Path) -> None:
             length=None,
             samples=[ids(2, 5), ids(2, 6)],
         )
+
+
+def test_texts_of_several_lengths_are_one_batch(tmp_path: Path) -> None:
+    planned = plan(
+        tiny_backbone(with_tokenizer=True),
+        tmp_path / "a.tflite",
+        length=None,
+        samples=[["a text", "b"], ["a longer text than that"]],
+    )
+    assert planned.samples == "3 given texts"
+
+
+def test_a_difference_in_one_size_fails_the_file() -> None:
+    inputs: tuple[TensorSpec, ...] = (TensorSpec("a", (OPEN, OPEN), "float32"),)
+
+    class Runner:
+        """Gives what it is given, but at one length."""
+
+        def __init__(self, length: int) -> None:
+            self.inputs = self.outputs = inputs
+            self.length = length
+
+        def __call__(self, feed: Any) -> dict[str, np.ndarray]:
+            return {"a": -feed["a"] if feed["a"].shape[1] == self.length else feed["a"]}
+
+    arrays = {"a": np.random.default_rng(0).standard_normal((5, 9)).astype("float32")}
+    trials = make_trials(inputs, Samples(arrays, ""), lambda samples: samples.arrays)
+    for length, passed in ((0, True), (9, False), (5, False), (3, False)):
+        verification = compare(
+            Runner(length), trials, ALL_RECIPES["float32"], Signature(inputs, inputs)
+        )
+        assert verification.passed == passed
+
+
+def test_indices_stay_inside_and_padding_in_front_is_cut_away() -> None:
+    inputs = tuple(TensorSpec(name, (OPEN, OPEN), "int32") for name in ("ids", "mask", "places"))
+    mask = np.arange(8) >= np.array([[6], [0]])
+    arrays = {"ids": np.arange(16).reshape(2, 8), "mask": mask, "places": np.full((2, 8), 7)}
+    trials = make_trials(
+        inputs, Samples(arrays, ""), lambda samples: samples.arrays, {"mask"}, {"places"}
+    )
+    for trial in trials:
+        ids, mask, places = trial.samples.arrays.values()
+        assert mask.any(axis=1).all()
+        assert places.max() < ids.shape[1] == (trial.size or ())[1]
+        np.testing.assert_array_equal(ids, arrays["ids"][:, -ids.shape[1] :])
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [
+        (2, r"`samples\['token_ids'\]` must have at least 3 elements.*shape=\(4, 2\)"),
+        (6, r"`length` must be a number: the model cannot be run on samples of the shape \(4,\)"),
+    ],
+    ids=["too short", "refused by the model"],
+)
+def test_samples_that_cannot_be_cut(length: int, message: str) -> None:
+    def run(samples: Samples) -> Any:
+        (array,) = samples.arrays.values()
+        if array.shape[1] == 4:
+            raise RuntimeError("an odd place")
+        return samples.arrays
+
+    inputs = (TensorSpec("token_ids", (OPEN, OPEN), "int32"),)
+    with pytest.raises(ValueError, match=message):
+        make_trials(inputs, Samples(ids(4, length), ""), run)
+
+
+def test_verify_takes_the_sizes_that_the_model_fixes() -> None:
+    source = prepare(models.image_classifier())
+    inputs = (TensorSpec("image", (OPEN, OPEN, OPEN, 3), "float32"),)
+    assert [entry.shape for entry in source.fix(inputs)] == [(OPEN, 12, 12, 3)]
 
 
 def test_trials_cut_open_axes_alone() -> None:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo_export.samples import Reader, choose_samples, split
+from kzoo_export.samples import Reader
 from kzoo_export.source.prepare import prepare
 from kzoo_export.spec import TensorSpec
+from kzoo_export.split import choose_samples, split
 from tests.kzoo.models.tiny import tiny_backbone
 
 pytestmark = pytest.mark.once

@@ -97,12 +97,12 @@ def run_batches(
     Args:
         runner: The loaded file.
         arrays: Inputs by name, any number of rows.
-        batch_size: Rows of a batch, where the file leaves them open.
+        batch_size: Rows of a batch, where the file leaves them open; by default 1.
 
     Returns:
         Outputs by name, with as many rows.
     """
-    batch_size = batch_size or runner.inputs[0].shape[0]
+    batch_size = batch_size or max(1, runner.inputs[0].shape[0])
     num_rows = len(next(iter(arrays.values())))
     outputs = [runner(batch) for batch in batches(arrays, batch_size)]
     return {

@@ -11,7 +11,7 @@ import numpy as np
 
 from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.files import Runner, inspect, load
-from kzoo_export.artifact.report import Inspection, Latency, Report
+from kzoo_export.artifact.report import Inspection, Latency, Report, signature_text
 from kzoo_export.errors import ExportError
 from kzoo_export.recipe import Recipe
 from kzoo_export.spec import Spec
@@ -152,8 +152,9 @@ def check_signature(inspection: Inspection, spec: Spec) -> None:
     wanted = spec.signature
     if (inspection.inputs, inspection.outputs) != (wanted.inputs, wanted.outputs):
         raise ExportError(
-            f"The file has another signature than its model: {inspection.inputs} -> "
-            f"{inspection.outputs} instead of {wanted.inputs} -> {wanted.outputs}"
+            "The file has another signature than its model: "
+            f"{signature_text(inspection.inputs)} -> {signature_text(inspection.outputs)} instead "
+            f"of {signature_text(wanted.inputs)} -> {signature_text(wanted.outputs)}"
         )
     if wanted.static and not inspection.static:
         raise ExportError(

@@ -8,6 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 
+from kzoo_export.errors import root_cause
 from kzoo_export.lowering.routes import FAILURE_FILE, PROGRESS, SPEC_FILE, file_name
 from kzoo_export.spec import Spec
 
@@ -26,9 +27,7 @@ def main(source_folder: Path, folder: Path) -> int:
         _run(source_folder, folder)
     except Exception as error:
         traceback.print_exc()
-        # PyTorch's exporter wraps what happened in advice to its own developers.
-        reason = error.__cause__ if type(error).__name__ == "TorchExportError" else None
-        reason = reason or error
+        reason = root_cause(error)
         failure = {"type": type(reason).__name__, "message": str(reason)}
         (folder / FAILURE_FILE).write_text(json.dumps(failure))
         return 1
@@ -36,7 +35,7 @@ def main(source_folder: Path, folder: Path) -> int:
 
 
 def _run(source_folder: Path, folder: Path) -> None:
-    """Load the model, and run the route on its plain static form."""
+    """Load the model, and run the route on the plain graph of its layers."""
     spec = Spec.from_dict(json.loads((folder / SPEC_FILE).read_text()))
     _report("load")
     from kzoo.layers import static_graph

@@ -59,11 +59,11 @@ def trace(model: keras.Model, signature: Signature) -> Any:
         opset=OPSET,
         custom_op_handlers={"Erfc": (_erfc, [])},
     )
-    model = ir.from_proto(proto)
+    traced = ir.from_proto(proto)
     # TensorFlow sorts them.
-    outputs = {value.name: value for value in model.graph.outputs}
-    model.graph.outputs[:] = [outputs[entry.name] for entry in signature.outputs]
-    return model
+    outputs = {value.name: value for value in traced.graph.outputs}
+    traced.graph.outputs[:] = [outputs[entry.name] for entry in signature.outputs]
+    return traced
 
 
 def _erfc(context: Any, node: Any, name: str, args: Any) -> None:

@@ -1,5 +1,6 @@
 """Lower a model to an ONNX graph through `torch.export`."""
 
+import collections
 import contextlib
 import warnings
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kzoo_export.errors import ExportError
+from kzoo_export.errors import ExportError, root_cause
 from kzoo_export.lowering.keras_forms import exportable_forms
 from kzoo_export.onnx.convert import convert
 from kzoo_export.source.names import positional, weights_by_path
@@ -55,7 +56,7 @@ def trace(model: keras.Model, signature: Signature) -> Any:
     # The tracer refuses constants that take part in differentiation.
     for variable in model.variables:
         variable.value.requires_grad_(False)
-    with torch.no_grad(), warnings.catch_warnings(), _naming_open_axes(signature):
+    with torch.no_grad(), warnings.catch_warnings(), _explaining_open_axes(signature):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             Traced().eval(),
@@ -82,32 +83,32 @@ def _drop_idle_squeezes(graph: Any) -> None:
 
 
 @contextlib.contextmanager
-def _naming_open_axes(signature: Signature) -> Iterator[None]:
-    """Say that axes are open where a model cannot be traced with them."""
+def _explaining_open_axes(signature: Signature) -> Iterator[None]:
+    """Say that axes are open where a model cannot be traced."""
     try:
         yield
     except Exception as error:  # The tracer has many classes.
         if signature.static:
             raise
+        reason = root_cause(error)
         raise ExportError(
-            "PyTorch cannot trace the model with open axes, such as a loop over their elements. "
-            "Give them sizes with `length` and `batch_size`, or take the route 'tf2onnx'. "
-            f"{type(error).__name__}: {error}"
+            f"PyTorch cannot trace the model: {type(reason).__name__}: {reason}. It may be for its "
+            "open axes, as where a layer loops over one: give `length` and `batch_size`, or take "
+            "the route 'tf2onnx'"
         ) from error
 
 
 def _open_axes(signature: Signature) -> tuple[dict[int, str], ...]:
-    """Name the open axes of each input: those that are traced with one length have one name."""
-    names: dict[int, str] = {}
+    """Name the open axes of each input; those that must be equal get the first of their names."""
+    counts = collections.Counter[str]()
     named = []
     for entry in signature.inputs:
         axes = {}
         for axis, size in enumerate(entry.shape):
-            if size == OPEN and axis == 0:
-                axes[axis] = "batch"
-            elif size == OPEN:
-                traced = signature.traced_shapes[entry.name][axis]
-                axes[axis] = names.setdefault(traced, f"length_{len(names)}" if names else "length")
+            if size == OPEN:
+                name = "length" if axis else "batch"
+                axes[axis] = f"{name}_{counts[name]}" if counts[name] else name
+                counts[name] += 1
         named.append(axes)
     return tuple(named)
 

@@ -1,6 +1,5 @@
 """Prepare a model for export: what is known of it before any file is made."""
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from types import EllipsisType
@@ -16,11 +15,11 @@ from kzoo_export.samples import Reader, Samples
 from kzoo_export.source.forms import as_functional, in_float32
 from kzoo_export.source.kinds import Kinds, find_kinds, vocabularies
 from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pack_inputs
+from kzoo_export.source.reference import reference_outputs
 from kzoo_export.source.saving import CustomObjects, collect
 from kzoo_export.spec import OPEN, Signature, TensorSpec
-from kzoo_export.trials import batches
+from kzoo_export.trials import Trial, make_trials
 
-_BATCH_SIZE = 16
 # A number, `None` for an open axis, or `...` where nothing was said.
 Size = int | EllipsisType | None
 
@@ -68,7 +67,14 @@ class Source:
             ValueError: If a size is not possible, or missing.
         """
         inputs = _input_specs(self.model, length, batch_size)
-        return self.declare(inputs, _output_specs(self.model, inputs))
+        signature = self.declare(inputs, _output_specs(self.model, inputs))
+        for entry in signature.outputs:
+            if signature.static and OPEN in entry.shape:
+                raise ValueError(
+                    "`model` must have outputs whose shapes follow from those of its inputs. "
+                    f"Received: an output {entry.name!r} of the shape {entry.sizes}"
+                )
+        return signature
 
     def declare(self, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Signature:
         """Make a signature of given inputs and outputs, with the kinds of this model.
@@ -84,6 +90,23 @@ class Source:
             inputs, outputs, input_kinds=self.kinds.inputs, output_kinds=self.kinds.outputs
         )
 
+    def fix(self, inputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        """Give axes that a file leaves open, but the model does not, the sizes of the model.
+
+        Args:
+            inputs: The inputs of the file.
+
+        Returns:
+            The inputs as the model can be run on them.
+        """
+        own = named_inputs(self.model)
+        fixed = []
+        for entry in inputs:
+            pairs = zip(entry.shape, own[entry.name].shape, strict=True)
+            shape = tuple(size if size != OPEN else (mine or OPEN) for size, mine in pairs)
+            fixed.append(dataclasses.replace(entry, shape=shape))
+        return tuple(fixed)
+
     def reader(self, inputs: tuple[TensorSpec, ...], seed: int = 0) -> Reader:
         """Prepare to read samples.
 
@@ -96,6 +119,22 @@ class Source:
         """
         tokenizer = find_tokenizer(self.model)
         return Reader(inputs, self.vocabularies, tokenizer, seed, self.kinds.inputs)
+
+    def trials(self, inputs: tuple[TensorSpec, ...], samples: Samples) -> tuple[Trial, ...]:
+        """Compute the reference in every size that a file is verified at.
+
+        Args:
+            inputs: The inputs of the file.
+            samples: What to run the model on.
+
+        Returns:
+            The trials.
+        """
+        kinds = self.kinds.inputs
+        masks = {name for name, kind in kinds.items() if kind == "mask"}
+        known = {*kinds, *self.vocabularies}
+        integers = {entry.name for entry in inputs if not entry.dtype.startswith("float")}
+        return make_trials(inputs, samples, self.run, masks, integers - known)
 
     def run(self, samples: Samples) -> dict[str, np.ndarray]:
         """Compute the reference, in this process and backend.
@@ -173,7 +212,8 @@ def has_open_length(model: keras.Model) -> bool:
     Returns:
         True if it takes a length.
     """
-    return any(None in tensor.shape[1:] for tensor in named_inputs(model).values())
+    inputs = named_inputs(as_functional(model))
+    return any(None in tensor.shape[1:] for tensor in inputs.values())
 
 
 def _input_specs(
@@ -222,64 +262,3 @@ def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[T
         )
         for name, tensor in outputs.items()
     )
-
-
-def reference_outputs(
-    model: keras.Model, arrays: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Call a model on samples, in inference mode and in the form it is trained and served in.
-
-    Args:
-        model: The model.
-        arrays: Samples by input name.
-
-    Returns:
-        Outputs by name, one row for each sample.
-
-    Raises:
-        ValueError: If an output has no finite number.
-    """
-    inputs = named_inputs(model)
-    num_rows = len(next(iter(arrays.values())))
-    fixed = next(iter(inputs.values())).shape[0]
-    collected = []
-    for batch in batches(arrays, fixed or min(_BATCH_SIZE, num_rows)):
-        tensors = {
-            name: keras.ops.convert_to_tensor(batch[name], dtype=tensor.dtype)
-            for name, tensor in inputs.items()
-        }
-        with _inference():
-            outputs = named_outputs(model, model(pack_inputs(model, tensors), training=False))
-        collected.append({name: _to_numpy(value) for name, value in outputs.items()})
-    merged = {
-        name: np.concatenate([batch[name] for batch in collected])[:num_rows]
-        for name in collected[0]
-    }
-    _check_finite(merged)
-    return merged
-
-
-def _inference() -> Any:
-    """Keep PyTorch from recording the graph of a backward pass."""
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.no_grad()
-
-
-def _to_numpy(tensor: Any) -> np.ndarray:
-    array = keras.ops.convert_to_numpy(tensor)
-    # bfloat16 and float16 become float32, which the file gives.
-    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
-    return array.astype("float32") if is_float else array
-
-
-def _check_finite(outputs: Mapping[str, np.ndarray]) -> None:
-    """Require something that can be compared: a mask of -inf is fine, nothing but NaN is not."""
-    for name, array in outputs.items():
-        if not np.isfinite(array).any():
-            raise ValueError(
-                "`model` must give finite numbers on the samples. "
-                f"Received: an output {name!r} with nothing but NaN or infinity"
-            )

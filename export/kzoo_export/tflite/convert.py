@@ -52,7 +52,8 @@ def convert(saved_model: Path, target: Path, spec: Spec, layers: Set[str]) -> No
     try:
         content = converter.convert()
     except Exception as error:
-        if "TensorListReserve" in str(error):
+        is_open = not all(signature.static for signature in spec.signatures)
+        if is_open and "TensorListReserve" in str(error):
             raise ExportError(
                 "TFLite has no lists of elements of open shape, in which recurrent layers collect "
                 "their steps: give a `batch_size`, or export to .onnx by the route 'tf2onnx'"

@@ -1,0 +1,59 @@
+"""Which samples verify a file and which calibrate it: never the same ones."""
+
+from typing import Any
+
+import numpy as np
+
+from kzoo_export.samples import Reader, Samples
+
+
+def choose_samples(
+    reader: Reader, samples: Any, calibration: Any, calibrates: bool
+) -> tuple[Samples, Samples | None]:
+    """Decide what verifies and what calibrates; the two never share a row of one source.
+
+    Args:
+        reader: Reads what is given.
+        samples: What the caller gave to verify on, or `None`.
+        calibration: What the caller gave to calibrate on, or `None`.
+        calibrates: Whether any recipe calibrates.
+
+    Returns:
+        The samples that verify and those that calibrate, `None` where nothing calibrates.
+    """
+    given = None if samples is None else reader.read(samples, "samples")
+    calibrating = None if calibration is None else reader.read(calibration, "calibration")
+    if not calibrates:
+        return given or calibrating or reader.default(), None
+    if given is not None and calibrating is not None:
+        return given, calibrating
+    return split(given or calibrating or reader.default(count=2), reader.seed)
+
+
+def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+    """Cut samples in two halves that share no row.
+
+    Args:
+        samples: At least two rows.
+        seed: Decides which rows go where.
+
+    Returns:
+        The half that verifies and the half that calibrates.
+
+    Raises:
+        ValueError: If there is only one row.
+    """
+    if len(samples) < 2:
+        raise ValueError(
+            "`samples` must have at least two rows for a recipe that calibrates, or `calibration` "
+            f"must be given as well. Received: {len(samples)} row"
+        )
+    order = np.random.default_rng(seed).permutation(len(samples))
+    half = len(samples) // 2
+    parts = np.sort(order[half:]), np.sort(order[:half])
+    label = f"of {samples.source}, split with seed {seed}"
+    verifying, calibrating = ({k: a[part] for k, a in samples.arrays.items()} for part in parts)
+    return (
+        Samples(verifying, f"{len(parts[0])} {label}", samples.given),
+        Samples(calibrating, f"{len(parts[1])} {label}", samples.given),
+    )
