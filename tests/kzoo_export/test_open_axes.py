@@ -110,7 +110,7 @@ def test_report_says_which_axes_are_open_and_what_was_tried(exported: Any) -> No
     for report in reports.values():
         text = " ".join(str(report).split())
         assert "[open, open" in text
-        tried = ", ".join(" x ".join(map(str, size)) for size in SUBJECTS[name][2])
+        tried = ", ".join("x".join(map(str, size)) for size in SUBJECTS[name][2])
         assert f"{tried} (open axes)" in text
         assert len(report.verification.outputs) == 6 * len(report.inspection.outputs)
 

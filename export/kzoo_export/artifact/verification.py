@@ -141,6 +141,6 @@ def size_text(shape: tuple[int, ...]) -> str:
         shape: The shape.
 
     Returns:
-        Its sizes, such as `3 x 128`.
+        Its sizes, such as `3x128`.
     """
-    return " x ".join(map(str, shape))
+    return "x".join(map(str, shape))
