@@ -5,6 +5,7 @@ cut from the samples, and with batches of several sizes.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
@@ -64,7 +65,8 @@ def make_trials(
         return (Trial(samples, run(samples), inputs[0].shape[0]),)
     batch_sizes = _BATCH_SIZES if inputs[0].shape[0] == OPEN else (inputs[0].shape[0],)
     most = max(inputs, key=lambda entry: entry.shape.count(OPEN))
-    if min(_open_lengths(most, samples.arrays[most.name]), default=_SHORTEST) < _SHORTEST:
+    lengths = (samples.arrays[most.name].shape[axis] for axis in _open_axes(most))
+    if min(lengths, default=_SHORTEST) < _SHORTEST:
         raise ValueError(
             f"`samples[{most.name!r}]` must have at least {_SHORTEST} elements along each open "
             "axis, to be tried at several lengths. "
@@ -97,18 +99,16 @@ def _cuts(
     at_end = any((samples.arrays[name][:, 0] == 0).any() for name in masks)
     seen = set()
     for divisors in _DIVISORS:
-        arrays, shortest = {}, np.iinfo("int32").max
+        arrays, lengths = dict(samples.arrays), []
         for entry in inputs:
-            array = samples.arrays[entry.name]
-            for axis, length in zip(_open_axes(entry), _open_lengths(entry, array), strict=True):
-                divisor = divisors[_open_axes(entry).index(axis) % len(divisors)]
+            for axis, divisor in zip(_open_axes(entry), itertools.cycle(divisors), strict=False):
+                length = arrays[entry.name].shape[axis]
                 kept = length if divisor == 1 else length // divisor + 1
-                shortest = min(shortest, kept)
                 start = length - kept if at_end else 0
-                array = array.take(range(start, start + kept), axis)
-            arrays[entry.name] = array
-        for name in indices:
-            arrays[name] = arrays[name] % shortest
+                arrays[entry.name] = arrays[entry.name].take(range(start, start + kept), axis)
+                lengths.append(kept)
+        for name in indices if lengths else ():
+            arrays[name] = arrays[name] % min(lengths)
         shapes = tuple(array.shape for array in arrays.values())
         if shapes not in seen:
             seen.add(shapes)
@@ -118,10 +118,6 @@ def _cuts(
 def _open_axes(entry: TensorSpec) -> list[int]:
     """List the open axes but the batch."""
     return [axis for axis, size in enumerate(entry.shape) if axis and size == OPEN]
-
-
-def _open_lengths(entry: TensorSpec, array: np.ndarray) -> list[int]:
-    return [array.shape[axis] for axis in _open_axes(entry)]
 
 
 def with_traced_shapes(signature: Signature, arrays: Arrays) -> Signature:
