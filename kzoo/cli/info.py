@@ -39,8 +39,9 @@ def _readable(value: Any) -> str:
 def _model_facts(source: str) -> dict[str, Any]:
     """What is known of a model; a preset is described without loading it."""
     from kzoo.models import PRESETS
+    from kzoo.models.preset import is_preset
 
-    if source in PRESETS:
+    if is_preset(source, PRESETS):
         return PRESETS[source].to_dict()
     import kzoo
 

@@ -4,26 +4,21 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import tokenizers
 
 from kzoo.arguments import is_integer
-
-# Files of the Hugging Face layout.
-_FAST, _VOCABULARY, _CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
-_DEFAULTS: dict[str, Any] = {
-    "tokenizer_class": "BertTokenizer",
-    "do_lower_case": True,
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-    "model_max_length": 512,
-}
-_SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+from kzoo.data.tokenizer_files import (
+    CONFIG,
+    DEFAULTS,
+    FAST,
+    VOCABULARY,
+    content_of,
+    read_tokenizer,
+)
 
 
 class Tokenizer:
@@ -47,12 +42,12 @@ class Tokenizer:
     def __init__(
         self, backend: tokenizers.Tokenizer, config: Mapping[str, Any] | None = None
     ) -> None:
-        self.config = {**_DEFAULTS, **(config or {})}
+        self.config = {**DEFAULTS, **(config or {})}
         # Both would be applied a second time, with the length of whoever saved the file.
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
-        token = _content(self.config["pad_token"])
+        token = content_of(self.config["pad_token"])
         pad_id = backend.token_to_id(token)
         if pad_id is None:
             raise ValueError(f"The vocabulary must contain the padding token. Received: {token!r}")
@@ -71,16 +66,7 @@ class Tokenizer:
         Raises:
             ValueError: If the folder has neither file, or a file is damaged.
         """
-        folder = pathlib.Path(folder)
-        config = _read_config(folder / _CONFIG)
-        fast = folder / _FAST
-        if not fast.is_file():
-            return cls(_word_piece(folder, {**_DEFAULTS, **config}), config)
-        try:
-            backend = tokenizers.Tokenizer.from_file(str(fast))
-        except Exception as error:  # The library raises nothing more specific.
-            raise ValueError(f"The tokenizer cannot be read ({error}). Received: {fast}") from error
-        return cls(backend, config)
+        return cls(*read_tokenizer(pathlib.Path(folder)))
 
     @staticmethod
     def is_in(folder: str | os.PathLike[str]) -> bool:
@@ -92,7 +78,7 @@ class Tokenizer:
         Returns:
             Whether one of the files is there.
         """
-        return any(pathlib.Path(folder, name).is_file() for name in (_FAST, _VOCABULARY))
+        return any(pathlib.Path(folder, name).is_file() for name in (FAST, VOCABULARY))
 
     @property
     def vocab_size(self) -> int:
@@ -113,11 +99,11 @@ class Tokenizer:
         """
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _FAST).write_text(self._backend.to_str(), "utf-8")
-        (folder / _CONFIG).write_text(json.dumps(self.config, indent=2) + "\n", "utf-8")
-        by_id = sorted(self._backend.get_vocab(with_added_tokens=True).items(), key=_second)
+        (folder / FAST).write_text(self._backend.to_str(), "utf-8")
+        (folder / CONFIG).write_text(json.dumps(self.config, indent=2) + "\n", "utf-8")
+        by_id = sorted(self._backend.get_vocab(with_added_tokens=True).items(), key=itemgetter(1))
         text = "".join(f"{token}\n" for token, _ in by_id)
-        (folder / _VOCABULARY).write_text(text, "utf-8", newline="\n")
+        (folder / VOCABULARY).write_text(text, "utf-8", newline="\n")
 
     def __call__(
         self,
@@ -218,54 +204,10 @@ def _check_texts(name: str, texts: Sequence[str]) -> None:
                 f"`{name}` must be a list of strings. "
                 f"Received: {name}[{index}] of type {type(text).__name__}"
             )
-
-
-def _second(item: tuple[str, int]) -> int:
-    return item[1]
-
-
-def _content(token: str | Mapping[str, Any]) -> str:
-    # Older files spell a token as a record of its text and how it is stripped.
-    return token if isinstance(token, str) else token["content"]
-
-
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"The file must contain a JSON object. Received: {path}")
-    return config
-
-
-def _word_piece(folder: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    path = folder / _VOCABULARY
-    if not path.is_file():
-        raise ValueError(f"The folder must contain {_FAST} or {_VOCABULARY}. Received: {folder}")
-    special = {name: _content(config[name]) for name in _SPECIAL}
-    with path.open(encoding="utf-8") as lines:
-        ids = {line.rstrip("\n"): index for index, line in enumerate(lines)}
-    missing = [token for token in special.values() if token not in ids]
-    if missing:
-        raise ValueError(
-            f"The vocabulary must contain the special tokens {', '.join(missing)}. Received: {path}"
-        )
-    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(ids, unk_token=special["unk_token"]))
-    backend.normalizer = tokenizers.normalizers.BertNormalizer(
-        lowercase=config["do_lower_case"],
-        strip_accents=config.get("strip_accents"),
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-    )
-    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    cls, sep = special["cls_token"], special["sep_token"]
-    backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, ids[cls]), (sep, ids[sep])],
-    )
-    backend.decoder = tokenizers.decoders.WordPiece()
-    backend.add_special_tokens(list(special.values()))
-    return backend
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"`{name}` must be whole characters. Received: {name}[{index}] with half a "
+                f"surrogate pair at {error.start}: {text!r}"
+            ) from error

@@ -18,7 +18,7 @@ from kzoo.models import PRESETS
 from kzoo.models.backbone import ReadsText, find_tokenizer, find_tokenizers, mark_inputs
 from kzoo.models.bert import convert as bert
 from kzoo.models.bert.model import BertBackbone
-from kzoo.models.preset import Preset, find_preset, vocabulary_folder, weights_folder
+from kzoo.models.preset import Preset, find_preset, is_preset, vocabulary_folder, weights_folder
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 Source = str | os.PathLike[str]
@@ -43,16 +43,19 @@ class Family:
 FAMILIES: dict[str, Family] = {"bert": Family(BertBackbone, bert)}
 
 
-def load(source: Source, weights: str = "pretrained") -> keras.Model:
+def load(source: Source, weights: str = "pretrained", strict: bool = False) -> keras.Model:
     """Load a model.
 
     Where the weights of a preset are not on this machine and cannot be downloaded, an `ImportError`
     says how to get them.
 
     Args:
-        source: A preset's name, a folder in the Hugging Face layout, or a `.keras` file. Files are
-            read in safe mode: nothing in them is executed, and pickles are refused.
+        source: A preset's name, a folder in the Hugging Face layout, or a `.keras` file; a folder
+            that is called like a preset wins. Files are read in safe mode: nothing in them is
+            executed, and pickles are refused.
         weights: `"pretrained"`, or `"random"` for an untrained model of the same sizes.
+        strict: Whether weights that are unknown, such as those of a head of one's own, are an
+            error instead of a warning.
 
     Returns:
         The model. Its `tokenizer` is `None` where no vocabulary is at hand.
@@ -70,8 +73,8 @@ def load(source: Source, weights: str = "pretrained") -> keras.Model:
             f"`weights` must be 'pretrained' or 'random'. Received: weights={weights!r}"
         )
     name, path = str(source), pathlib.Path(source)
-    if name in PRESETS or not path.exists():
-        return _load_preset(name, find_preset(name, PRESETS), weights)
+    if is_preset(source, PRESETS) or not path.exists():
+        return _load_preset(name, find_preset(name, PRESETS), weights, strict)
     if path.suffix == ".keras" and path.is_file():
         if weights == "random":
             raise ValueError(
@@ -80,7 +83,7 @@ def load(source: Source, weights: str = "pretrained") -> keras.Model:
             )
         return _load_keras(path)
     if path.is_dir():
-        return _load_folder(path, weights)
+        return _load_folder(path, weights, strict)
     raise ValueError(
         "`source` must be the name of a preset, a Hugging Face folder or a `.keras` file. "
         f"Received: source={name!r}"
@@ -96,7 +99,7 @@ def load_tokenizer(source: Source) -> Tokenizer:
     Returns:
         The tokenizer.
     """
-    if source not in PRESETS and pathlib.Path(source).is_dir():
+    if not is_preset(source, PRESETS) and pathlib.Path(source).is_dir():
         return Tokenizer.from_folder(source)
     name = str(source)
     return Tokenizer.from_folder(vocabulary_folder(name, find_preset(name, PRESETS)))
@@ -186,7 +189,7 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _load_preset(name: str, preset: Preset, weights: str) -> keras.Model:
+def _load_preset(name: str, preset: Preset, weights: str, strict: bool) -> keras.Model:
     family = FAMILIES[preset.family]
     if weights == "random":
         model = family.backbone(preset.config, name=name)
@@ -196,12 +199,12 @@ def _load_preset(name: str, preset: Preset, weights: str) -> keras.Model:
     folder = weights_folder(name, preset)
     tensors = read_tensors(folder)
     model = family.backbone(preset.config, name=name)
-    _assign(model, tensors, family)
+    _assign(model, tensors, family, strict)
     model.tokenizer = Tokenizer.from_folder(folder)
     return model
 
 
-def _load_folder(folder: pathlib.Path, weights: str) -> keras.Model:
+def _load_folder(folder: pathlib.Path, weights: str, strict: bool) -> keras.Model:
     source = _read_json(folder / "config.json")
     family = FAMILIES.get(source.get("model_type", ""))
     if family is None:
@@ -213,7 +216,7 @@ def _load_folder(folder: pathlib.Path, weights: str) -> keras.Model:
     names = {family.convert.plain_name(name) for name in tensors}
     model = family.backbone(family.convert.read_config(source, names))
     if tensors:
-        _assign(model, tensors, family)
+        _assign(model, tensors, family, strict)
     model.tokenizer = Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
     return model
 
@@ -249,11 +252,14 @@ def _read_tokenizer(path: pathlib.Path) -> Tokenizer | None:
         return Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
 
 
-def _assign(model: keras.Model, tensors: dict[str, np.ndarray], family: Family) -> None:
+def _assign(
+    model: keras.Model, tensors: dict[str, np.ndarray], family: Family, strict: bool
+) -> None:
     variables = _variables(model)
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
     table = family.convert.weight_table(model.config)
-    for path, array in rename(tensors, table, shapes, family.convert.plain_name).items():
+    arrays = rename(tensors, table, shapes, family.convert.plain_name, strict)
+    for path, array in arrays.items():
         variables[path].assign(array)
 
 

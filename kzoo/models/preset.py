@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.txt",
 )
 _FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *_TOKENIZER_FILES)
@@ -86,6 +88,20 @@ class Preset:
             "num_parameters": self.num_parameters,
             "description": self.description,
         }
+
+
+def is_preset(source: str | os.PathLike[str], presets: Mapping[str, Preset]) -> bool:
+    """Tell the name of a preset from a path; a local folder with a model or a vocabulary wins.
+
+    Args:
+        source: What the user gave.
+        presets: The presets by name.
+
+    Returns:
+        True if it is the name of a preset and no such folder.
+    """
+    known = ("config.json", *_TOKENIZER_FILES)
+    return source in presets and not any(pathlib.Path(source, name).is_file() for name in known)
 
 
 def find_preset(name: str, presets: Mapping[str, Preset]) -> Preset:

@@ -4,6 +4,7 @@ A table maps the names of a file to the paths of a model's variables, or to `Non
 dropped on purpose. Kernels are transposed on the way: PyTorch keeps them as (out, in).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ def rename(
     table: Table,
     shapes: Mapping[str, tuple[int, ...]],
     plain_name: Callable[[str], str] = str,
+    strict: bool = True,
 ) -> dict[str, np.ndarray]:
     """Turn the tensors of a file into the arrays of a model.
 
@@ -25,6 +27,8 @@ def rename(
         table: Variable path by plain name; `None` for what is dropped on purpose.
         shapes: Shape by variable path: what the model needs, no less and no more.
         plain_name: Reduces a file's name to one of the table.
+        strict: Whether names that are not in the table are an error; otherwise one warning lists
+            them.
 
     Returns:
         Arrays by variable path, one for every entry of `shapes`.
@@ -55,7 +59,7 @@ def rename(
     difference = _describe(
         {
             "missing from the file": missing,
-            "unexpected in the file": unexpected,
+            "unexpected in the file": unexpected if strict else [],
             "more than once in the file": repeated,
             "of another shape": different,
             "in the model but not in the table": unknown,
@@ -64,6 +68,9 @@ def rename(
     )
     if difference:
         raise ValueError(f"The weights do not match the model:{difference}")
+    if unexpected and not strict:
+        ignored = _describe({"in the file that the model does not have": unexpected})
+        warnings.warn(f"Weights are left out:{ignored}", stacklevel=2)
     return arrays
 
 

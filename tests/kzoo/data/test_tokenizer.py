@@ -187,3 +187,54 @@ def test_a_vocabulary_without_padding_is_refused(tokenizer, tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": "<none>"}))
     with pytest.raises(ValueError, match=r"must contain the padding token.*<none>"):
         Tokenizer.from_folder(tmp_path)
+
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "berlin", "Berlin", "[", "]", "ent")
+
+
+def folder_with(tmp_path, **files):
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n", "utf-8")
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_settings_beside_tokenizer_json_are_obeyed(tmp_path, lower):
+    folder = folder_with(tmp_path, tokenizer_config={"do_lower_case": not lower})
+    Tokenizer.from_folder(folder).save(folder)
+    folder_with(tmp_path, tokenizer_config={"do_lower_case": lower})
+    # The ids of transformers 5.24.
+    (row,) = Tokenizer.from_folder(folder)(["Berlin"])["token_ids"].tolist()
+    assert row == [2, WORDS.index("berlin" if lower else "Berlin"), 3]
+
+
+def test_added_tokens_are_whole(tmp_path):
+    folder = folder_with(tmp_path, added_tokens={"[NEW]": 11, "[ENT]": 10, "berlin": 5})
+    tokenizer = Tokenizer.from_folder(folder)
+    assert tokenizer(["berlin [ENT] [NEW]"])["token_ids"][0].tolist() == [2, 5, 10, 11, 3]
+    tokenizer.save(folder)
+    again = Tokenizer.from_folder(folder)
+    assert again(["berlin [ENT] [NEW]"])["token_ids"][0].tolist() == [2, 5, 10, 11, 3]
+
+
+@pytest.mark.parametrize(
+    "added", [{"[ENT]": 12}, {"berlin": 6}, {"[ENT]": "10"}], ids=["gap", "another id", "text"]
+)
+def test_added_tokens_that_do_not_fit_are_refused(tmp_path, added):
+    with pytest.raises(ValueError, match=r"The file must.*Received: .*added_tokens\.json"):
+        Tokenizer.from_folder(folder_with(tmp_path, added_tokens=added))
+
+
+def test_special_tokens_may_be_named_in_the_map_alone(tmp_path):
+    folder = folder_with(tmp_path, special_tokens_map={"pad_token": "ent"})
+    assert Tokenizer.from_folder(folder).pad_id == WORDS.index("ent")
+    folder_with(tmp_path, tokenizer_config={"pad_token": {"content": "[PAD]"}})
+    assert Tokenizer.from_folder(folder).pad_id == 0
+
+
+@pytest.mark.parametrize("argument", ["texts", "pairs"])
+def test_a_text_that_cannot_be_encoded_is_named(tmp_path, argument):
+    texts = {"texts": ["berlin", "berlin"], argument: ["fine", "a \ud83d"]}
+    with pytest.raises(ValueError, match=rf"`{argument}` must be .*Received: {argument}\[1\]"):
+        Tokenizer.from_folder(folder_with(tmp_path))(**texts)

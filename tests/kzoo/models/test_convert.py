@@ -29,6 +29,20 @@ def test_the_spellings_of_a_weight(name, plain):
     assert plain_name(name) == plain
 
 
+@pytest.mark.parametrize(
+    ("names", "activation"),
+    [
+        (("gelu", "gelu_python"), "gelu"),
+        (("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"), "gelu_tanh"),
+        (("silu", "swish"), "silu"),
+    ],
+)
+def test_one_activation_has_several_spellings(names, activation):
+    """As in `transformers.activations.ACT2FN`."""
+    for name in names:
+        assert read_config({"hidden_act": name}, set()).activation == activation
+
+
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "silu", "tanh"])
 def test_a_configuration_survives_the_round_trip(activation):
     config = BertConfig(**{**SMALL.to_dict(), "activation": activation, "norm_epsilon": 1e-6})

@@ -6,6 +6,7 @@ import huggingface_hub
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import kzoo
 from kzoo.models import PRESETS, BertBackbone, BertConfig
@@ -227,3 +228,32 @@ def test_the_tokenizer_travels_inside_the_file(tmp_path, minilm_folder):
     np.testing.assert_array_equal(
         batch["token_ids"], model.tokenizer(["A text."], length=6)["token_ids"]
     )
+
+
+def test_a_local_folder_wins_over_a_preset(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    folder.rename("bert_tiny")
+    for source in ("bert_tiny", pathlib.Path("bert_tiny"), tmp_path / "bert_tiny"):
+        assert kzoo.load(source).config.vocab_size == SMALL.vocab_size
+    # A folder with something else in it is no model.
+    pathlib.Path("bert_mini").mkdir()
+    assert kzoo.load("bert_mini", weights="random").config == PRESETS["bert_mini"].config
+
+
+def test_weights_that_no_table_knows_are_listed(folder):
+    tensors = safetensors.numpy.load_file(folder / "model.safetensors")
+    own = {f"bert.{name}": tensor for name, tensor in tensors.items()}
+    own |= {"linear.weight": np.ones((4, 4), "float32"), "crf.start": np.ones(4, "float32")}
+    safetensors.numpy.save_file(own, folder / "model.safetensors")
+    with pytest.warns(UserWarning, match=r"left out[\s\S]*2 in the file.*: .*linear\.weight"):
+        loaded = kzoo.load(folder)
+    np.testing.assert_array_equal(
+        loaded.get_layer("embedding").tokens.table, tensors["embeddings.word_embeddings.weight"]
+    )
+    with pytest.raises(ValueError, match="2 unexpected in the file"):
+        kzoo.load(folder, strict=True)
+    # What is missing is an error either way.
+    del own["bert.embeddings.LayerNorm.bias"]
+    safetensors.numpy.save_file(own, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"1 missing from the file: embeddings\.LayerNorm\.bias"):
+        kzoo.load(folder)
