@@ -72,7 +72,12 @@ def rotary_positions(
 
 
 def scaled_frequencies(
-    frequencies: list[float], theta: float, length: int, type: str, factor: float, **settings: Any
+    frequencies: list[float],
+    theta: float,
+    length: int,
+    type: str,
+    factor: float = 1.0,
+    **settings: Any,
 ) -> tuple[list[float], float]:
     """Scale frequencies one by one; also what rotated heads are multiplied by."""
     original, dim = settings.get("original_max_length", 0), 2 * len(frequencies)
@@ -85,7 +90,19 @@ def scaled_frequencies(
     if type == "llama3":
         low, high = settings["low_freq_factor"], settings["high_freq_factor"]
         return [_llama3(frequency, factor, original, low, high) for frequency in frequencies], 1.0
+    if type == "longrope":
+        divisors = settings["long_factor" if length > original else "short_factor"]
+        scaled = [f / each for f, each in zip(frequencies, divisors, strict=True)]
+        return scaled, (1 + math.log(factor) / math.log(original)) ** 0.5
     assert type == "yarn"
+    scaled = _yarn(frequencies, theta, factor, original, **settings)
+    return scaled, _yarn_attention(factor, **settings)
+
+
+def _yarn(
+    frequencies: list[float], theta: float, factor: float, original: int, **settings: Any
+) -> list[float]:
+    dim = 2 * len(frequencies)
 
     def dimension(turns: float) -> float:
         """Solve original / (2 pi theta^(2i/dim)) = turns for i."""
@@ -99,8 +116,18 @@ def scaled_frequencies(
     for i, frequency in enumerate(frequencies):
         ramp = min(max((i - first) / (last - first), 0.0), 1.0)
         scaled.append((1 - ramp) * frequency + ramp * frequency / factor)
-    attention = settings.get("attention_factor")
-    return scaled, 0.1 * math.log(factor) + 1 if attention is None else attention
+    return scaled
+
+
+def _yarn_attention(factor: float, **settings: Any) -> float:
+    if "attention_factor" in settings:
+        return float(settings["attention_factor"])
+    if "mscale" in settings:
+        above, below = (
+            1 + 0.1 * settings[name] * math.log(factor) for name in ("mscale", "mscale_all_dim")
+        )
+        return float(above / below)
+    return 0.1 * math.log(factor) + 1
 
 
 def _llama3(frequency: float, factor: float, original: int, low: float, high: float) -> float:

@@ -77,8 +77,9 @@ class YarnScaling:
     """High frequencies stay, low ones are divided by `factor`, those between are blended.
 
     A dimension that turns more than `beta_fast` times in `original_max_length` tokens is high, one
-    that turns less than `beta_slow` times is low. `attention_factor` multiplies the rotated heads:
-    0.1 ln(factor) + 1 unless it is given. `truncate` moves the ends of the blend to whole
+    that turns less than `beta_slow` times is low. `attention_factor` multiplies the rotated heads.
+    Unless it is given, it is m(1), with m(x) = 0.1 x ln(factor) + 1, or m(mscale) /
+    m(mscale_all_dim) where both are given. `truncate` moves the ends of the blend to whole
     dimensions.
     """
 
@@ -88,6 +89,8 @@ class YarnScaling:
     beta_fast: float = 32.0
     beta_slow: float = 1.0
     truncate: bool = True
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
 
     def __call__(
         self, frequencies: Tensor, rope_theta: float, length: int | Tensor
@@ -102,9 +105,16 @@ class YarnScaling:
         width = last - first or 0.001
         low = np.clip((np.arange(count) - first) / width, 0, 1)
         scaled = frequencies * (1 - low) + frequencies / self.factor * low
-        if self.attention_factor is None:
-            return scaled, 0.1 * math.log(self.factor) + 1
-        return scaled, self.attention_factor
+        return scaled, self._attention_factor()
+
+    def _attention_factor(self) -> float:
+        """Return what rotated heads are multiplied by."""
+        if self.attention_factor is not None:
+            return self.attention_factor
+        growth = 0.1 * math.log(self.factor)
+        if self.mscale is None or self.mscale_all_dim is None:
+            return growth + 1
+        return (self.mscale * growth + 1) / (self.mscale_all_dim * growth + 1)
 
     def _dimension(self, turns: float, count: int, rope_theta: float) -> float:
         """Return which dimension turns so many times in the original length."""
@@ -135,12 +145,49 @@ class Llama3Scaling:
         return frequencies * high + frequencies / self.factor * (1 - high), 1.0
 
 
+@dataclass(frozen=True)
+class LongRopeScaling:
+    """Each frequency over a factor of its own, found by search: one list for short, one for long.
+
+    The long one is for sequences longer than `original_max_length`. `factor` says how many times as
+    long the longest sequence is; `attention_factor` multiplies the rotated heads:
+    sqrt(1 + ln(factor) / ln(original_max_length)) unless it is given.
+    """
+
+    short_factor: tuple[float, ...]
+    long_factor: tuple[float, ...]
+    original_max_length: int
+    factor: float = 1.0
+    attention_factor: float | None = None
+
+    def __call__(
+        self, frequencies: Tensor, rope_theta: float, length: int | Tensor
+    ) -> tuple[Tensor, float]:
+        """Scale; see `RopeScaling`."""
+        short, long = (np.asarray(each) for each in (self.short_factor, self.long_factor))
+        if not len(short) == len(long) == len(frequencies):
+            raise ValueError(
+                f"`scaling` must have {len(frequencies)} factors, half of the rotary width. "
+                f"Received: {len(short)} in 'short_factor' and {len(long)} in 'long_factor'"
+            )
+        attention = self.attention_factor
+        if attention is None:
+            attention = math.sqrt(1 + math.log(self.factor) / math.log(self.original_max_length))
+        if isinstance(length, int):
+            return frequencies / (long if length > self.original_max_length else short), attention
+        short, long = ((frequencies / each).astype("float32") for each in (short, long))
+        return keras.ops.where(length > self.original_max_length, long, short), attention
+
+
 SCALINGS: dict[str, type[Any]] = {
     "linear": LinearScaling,
     "dynamic": DynamicScaling,
     "yarn": YarnScaling,
     "llama3": Llama3Scaling,
+    "longrope": LongRopeScaling,
 }
+# What the configurations of checkpoints call the parameters.
+ALIASES = {"rope_type": "type", "original_max_position_embeddings": "original_max_length"}
 # Of each pair of parameters the first must be below the second.
 ORDERED = (("beta_slow", "beta_fast"), ("low_freq_factor", "high_freq_factor"))
 
@@ -149,7 +196,7 @@ def rope_scaling(settings: Mapping[str, Any]) -> RopeScaling:
     """Return the scaling that a mapping asks for.
 
     Args:
-        settings: `type`, a key of `SCALINGS`, and its parameters by name.
+        settings: `type`, a key of `SCALINGS`, and its parameters by name or alias.
 
     Returns:
         The scaling.
@@ -157,9 +204,9 @@ def rope_scaling(settings: Mapping[str, Any]) -> RopeScaling:
     Raises:
         ValueError: If the type is unknown, a parameter is missing, unknown or out of range.
     """
-    if not isinstance(settings, Mapping) or "type" not in settings:
+    parameters = _plain(settings) if isinstance(settings, Mapping) else {}
+    if "type" not in parameters:
         raise ValueError(f"`scaling` must be a mapping with a 'type'. Received: scaling={settings}")
-    parameters = dict(settings)
     kind = parameters.pop("type")
     check_choice(SCALINGS, **{"scaling['type']": kind})
     known = {field.name: field.default is MISSING for field in fields(SCALINGS[kind])}
@@ -175,10 +222,23 @@ def rope_scaling(settings: Mapping[str, Any]) -> RopeScaling:
     return cast(RopeScaling, scaling)
 
 
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give parameters the names they have here, and turn lists into values."""
+    parameters: dict[str, Any] = {}
+    for given, value in settings.items():
+        name = ALIASES.get(given, given)
+        if parameters.get(name, value) != value:
+            raise ValueError(
+                f"`scaling['{name}']` must be given once. Received: scaling={dict(settings)}"
+            )
+        parameters[name] = tuple(value) if isinstance(value, list) else value
+    return parameters
+
+
 def _check_values(values: dict[str, Any]) -> None:
     """Require parameters that a scaling can work with."""
     for name, value in values.items():
-        if value is not None or name != "attention_factor":
+        if value is not None or name not in OPTIONAL:
             CHECKS.get(name, check_positive_numbers)(**{f"scaling['{name}']": value})
     factor = values["factor"]
     if factor < 1:
@@ -200,5 +260,20 @@ def _check_truth(**arguments: Any) -> None:
             raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
 
 
+def _check_factors(**arguments: Any) -> None:
+    """Require every argument to be a sequence of positive numbers."""
+    for name, value in arguments.items():
+        if not isinstance(value, tuple) or not value:
+            raise ValueError(f"`{name}` must be a list of numbers. Received: {name}={value!r}")
+        check_positive_numbers(**{f"{name}[{i}]": each for i, each in enumerate(value)})
+
+
 # What a parameter must be, if it is not a positive number.
-CHECKS = {"original_max_length": check_positive_integers, "truncate": _check_truth}
+CHECKS = {
+    "original_max_length": check_positive_integers,
+    "truncate": _check_truth,
+    "short_factor": _check_factors,
+    "long_factor": _check_factors,
+}
+# Parameters that may be None.
+OPTIONAL = ("attention_factor", "mscale", "mscale_all_dim")

@@ -28,10 +28,15 @@ class RotaryPositions(keras.layers.Layer):
     * `{"type": "dynamic", "factor", "original_max_length"}`: theta grows with the last position of
       the call (NTK). Keys that a cache already holds keep the angles they were stored with.
     * `{"type": "yarn", "factor", "original_max_length"}`: high frequencies stay, low ones are
-      divided, those between are blended. Also takes `attention_factor`, `beta_fast`, `beta_slow`
-      and `truncate`.
+      divided, those between are blended. Also takes `attention_factor`, `beta_fast`, `beta_slow`,
+      `truncate`, `mscale` and `mscale_all_dim`.
     * `{"type": "llama3", "factor", "original_max_length", "low_freq_factor", "high_freq_factor"}`:
       the same idea with the bounds of Llama 3.
+    * `{"type": "longrope", "short_factor", "long_factor", "original_max_length"}`: each frequency
+      over its own factor, R/2 of them. Also takes `factor` and `attention_factor`.
+
+    The settings may have the names of a checkpoint's `rope_scaling`: `rope_type`,
+    `original_max_position_embeddings`.
 
     Args:
         rope_theta: The base of the frequencies, theta.
@@ -63,6 +68,8 @@ class RotaryPositions(keras.layers.Layer):
         section 3 and appendix A (dynamic, YaRN). https://arxiv.org/abs/2309.00071
         Grattafiori et al., The Llama 3 Herd of Models, 2024, section 3.2 (llama3).
         https://arxiv.org/abs/2407.21783
+        Ding et al., LongRoPE: Extending LLM Context Window Beyond 2 Million Tokens, 2024, equation
+        2 (longrope). https://arxiv.org/abs/2402.13753
     """
 
     def __init__(

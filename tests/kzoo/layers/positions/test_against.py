@@ -22,6 +22,11 @@ B, T, N, H, THETA = 2, 48, 3, 16, 500.0
 random = np.random.default_rng(0)
 HEADS = random.normal(size=(B, T, N, H)).astype("float32")
 LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LONGROPE = {
+    "factor": 4.0,
+    "short_factor": [1.0 + 0.1 * i for i in range(H // 2)],
+    "long_factor": [1.0 + i for i in range(H // 2)],
+}
 YARN = {"attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 0.5, "truncate": False}
 
 
@@ -35,7 +40,10 @@ YARN = {"attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 0.5, "truncate":
         ("dynamic", {"factor": 4.0}, T // 2),
         ("yarn", {"factor": 4.0}, 32),
         ("yarn", {"factor": 4.0, **YARN}, 32),
+        ("yarn", {"factor": 4.0, "mscale": 1.0, "mscale_all_dim": 0.7}, 32),
         ("llama3", {"factor": 8.0, **LLAMA3}, 32),
+        ("longrope", LONGROPE, T // 2),
+        ("longrope", LONGROPE, 2 * T),
     ],
 )
 def test_rotary_of_llama(kind, parameters, original, known):
@@ -43,7 +51,8 @@ def test_rotary_of_llama(kind, parameters, original, known):
     from transformers import LlamaConfig
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-    kept = {"original_max_position_embeddings": original} if kind in ("yarn", "llama3") else {}
+    keeps = kind in ("yarn", "llama3", "longrope")
+    kept = {"original_max_position_embeddings": original} if keeps else {}
     config = LlamaConfig(
         hidden_size=N * H,
         num_attention_heads=N,

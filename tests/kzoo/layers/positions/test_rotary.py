@@ -25,12 +25,21 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
 }
 YARN = {"type": "yarn", "factor": 4.0, "original_max_length": 32}
+LONGROPE = {
+    "type": "longrope",
+    "short_factor": (1.0, 1.1, 1.5, 2.0),
+    "long_factor": (1.0, 2.0, 4.0, 7.5),
+    "factor": 8.0,
+}
 SCALED = {
     "linear": {"type": "linear", "factor": 4.0},
     "dynamic": {"type": "dynamic", "factor": 4.0, "original_max_length": 4},
     "yarn": YARN,
     "yarn_smooth": {**YARN, "beta_fast": 3.0, "attention_factor": 1.5, "truncate": False},
+    "yarn_mscales": {**YARN, "mscale": 1.0, "mscale_all_dim": 0.7},
     "llama3": LLAMA3,
+    "longrope_short": {**LONGROPE, "original_max_length": 32},
+    "longrope_long": {**LONGROPE, "original_max_length": 4},
 }
 
 
@@ -54,6 +63,9 @@ def test_scaled_frequencies_of_real_sizes(scaling, theta):
     parameters = {**SCALED[scaling]}
     if "original_max_length" in parameters:
         parameters["original_max_length"] = 4096
+    for name in ("short_factor", "long_factor"):
+        if name in parameters:
+            parameters[name] = 16 * parameters[name]
     plain = theta ** -(np.arange(0, 128, 2) / 128)
     expected, expected_factor = scaled_frequencies(list(plain), theta, 10000, **parameters)
     made = SCALINGS[parameters.pop("type")](**parameters)
@@ -65,7 +77,7 @@ def test_scaled_frequencies_of_real_sizes(scaling, theta):
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(start=st.integers(0, 2000), scaling=st.sampled_from([None, *SCALED]))
 def test_scores_depend_on_distance_alone(start, scaling):
-    if scaling == "dynamic":  # its frequencies depend on the last position
+    if scaling in ("dynamic", "longrope_short"):  # frequencies depend on the last position
         scaling = None
     layer = RotaryPositions(scaling=SCALED.get(scaling))
 
@@ -176,6 +188,15 @@ def test_large_heads_stay_finite():
         ({"scaling": {**YARN, "beta_slow": 64}}, r"beta_slow'\]` must be below beta_fast=32.0"),
         ({"scaling": {**YARN, "truncate": 2}}, r"truncate'\]` must be True or False"),
         ({"scaling": {**LLAMA3, "low_freq_factor": 4.0}}, r"must be below high_freq_factor=4.0"),
+        ({"scaling": {**YARN, "rope_type": "linear"}}, r"`scaling\['type'\]` must be given once"),
+        (
+            {"scaling": {**LONGROPE, "original_max_length": 4, "long_factor": [1.0, -1.0]}},
+            r"long_factor'\]\[1\]` must be a positive number. .*=-1.0",
+        ),
+        (
+            {"scaling": {**LONGROPE, "original_max_length": 4, "short_factor": 2.0}},
+            r"short_factor'\]` must be a list of numbers. .*=2.0",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):
@@ -200,6 +221,25 @@ def test_wrong_shapes(arguments, shapes, message, symbolic):
     inputs = [make(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=False)]
     with pytest.raises(ValueError, match=message):
         RotaryPositions(**arguments)(*inputs)
+
+
+def test_settings_of_checkpoints_are_read_as_they_are_written():
+    renamed = {"type": "rope_type", "original_max_length": "original_max_position_embeddings"}
+    for scaling in (LLAMA3, {**LONGROPE, "original_max_length": 4, "long_factor": [1, 2, 4, 7.5]}):
+        written = {renamed.get(name, name): value for name, value in scaling.items()}
+        expected = RotaryPositions(scaling=scaling)(HEADS)
+        # Some files have both spellings of the type.
+        for settings_of_file in (written, {**written, "type": scaling["type"]}):
+            layer = RotaryPositions(scaling=settings_of_file)
+            assert_close(layer(HEADS), to_numpy(expected), 0.0)
+            again = RotaryPositions.from_config(layer.get_config())
+            assert_close(again(HEADS), to_numpy(expected), 0.0)
+
+
+def test_longrope_needs_a_factor_for_each_frequency():
+    layer = RotaryPositions(scaling={**LONGROPE, "original_max_length": 4}, rotary_dim=6)
+    with pytest.raises(ValueError, match=r"must have 3 factors.*4 in 'short_factor' and 4 in"):
+        layer(HEADS)
 
 
 def test_dynamic_scaling_needs_two_frequencies():
