@@ -1,10 +1,10 @@
 """Choose the backend of this test process, and what runs on it."""
 
 import os
-import tempfile
-from pathlib import Path
 
 import pytest
+
+from tests.cache import cache_folder
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,9 +12,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Tests compile hundreds of tiny programs once each: optimizing them takes longer than running them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # And what one worker has compiled, the others read.
-_CACHE = Path(tempfile.gettempdir(), f"kzoo-tests-{os.getuid()}")
-_CACHE.mkdir(mode=0o700, exist_ok=True)
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE / "jax"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.cache import cache_folder
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -31,8 +33,7 @@ def reference(job: str, **arguments: Any) -> pathlib.Path:
     request = json.dumps([job, arguments, versions], sort_keys=True)
     source = pathlib.Path(__file__).read_text(encoding="utf-8")
     key = hashlib.sha256((request + source).encode()).hexdigest()[:24]
-    cache = pathlib.Path(tempfile.gettempdir(), f"kzoo-tests-{os.getuid()}")
-    cache.mkdir(mode=0o700, exist_ok=True)
+    cache = cache_folder()
     if not (cache / key).is_dir():
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             folder = pathlib.Path(temporary, "result")

@@ -1,7 +1,6 @@
 """Latency: files timed side by side, each runtime in a process of its own."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -86,13 +85,7 @@ def _batch(
 ) -> dict[str, np.ndarray]:
     """Cut the batch that a file is timed on."""
     inputs = tuple(
-        dataclasses.replace(
-            entry,
-            shape=tuple(
-                sizes.get((entry.name, axis), OPEN) if size == OPEN else size
-                for axis, size in enumerate(entry.shape)
-            ),
-        )
+        entry.filled(sizes.get((entry.name, axis)) for axis in range(len(entry.shape)))
         for entry in runner.inputs
     )
     reader = Reader(inputs, limits={})

@@ -54,6 +54,18 @@ def plain_text(message: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", message)
 
 
+def beginning(message: str) -> str:
+    """Cut a long message to what fits in another one.
+
+    Args:
+        message: What a framework said.
+
+    Returns:
+        Its first 300 characters, on one line.
+    """
+    return " ".join(plain_text(message).split())[:300]
+
+
 def cannot_run(runtime: str, feed: "Mapping[str, np.ndarray]", error: Exception) -> ExportError:
     """Say that a runtime failed to run a file.
 

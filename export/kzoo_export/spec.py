@@ -1,7 +1,7 @@
 """What an exported file must be: its format, its route and the signatures of its graph."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ class TensorSpec:
     def sizes(self) -> tuple[int | None, ...]:
         """The shape as Keras and TensorFlow write it, `None` for an open axis."""
         return tuple(None if size == OPEN else size for size in self.shape)
+
+    @classmethod
+    def from_sizes(cls, name: str, sizes: Iterable[int | None], dtype: str) -> "TensorSpec":
+        """Describe a tensor whose shape Keras or TensorFlow wrote, `None` for an open axis."""
+        return cls(name, tuple(OPEN if size is None else int(size) for size in sizes), dtype)
+
+    def filled(self, sizes: Iterable[int | None]) -> "TensorSpec":
+        """Give the open axes the sizes in their places; where there is `None` they stay open."""
+        pairs = zip(self.sizes, sizes, strict=True)
+        chosen = (given if size is None else size for size, given in pairs)
+        return self.from_sizes(self.name, chosen, self.dtype)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TensorSpec":

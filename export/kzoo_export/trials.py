@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
-from kzoo_export.errors import plain_text
+from kzoo_export.errors import beginning
 from kzoo_export.samples import Samples
 from kzoo_export.spec import OPEN, Signature, TensorSpec
 
@@ -61,9 +61,10 @@ def make_trials(
     Raises:
         ValueError: If the samples are too short to be cut, or the model cannot be run on a cut.
     """
+    batch_size = inputs[0].shape[0]
     if not any(OPEN in entry.shape for entry in inputs):
-        return (Trial(samples, run(samples), inputs[0].shape[0]),)
-    batch_sizes = _BATCH_SIZES if inputs[0].shape[0] == OPEN else (inputs[0].shape[0],)
+        return (Trial(samples, run(samples), batch_size),)
+    batch_sizes = _BATCH_SIZES if batch_size == OPEN else (batch_size,)
     most = max(inputs, key=lambda entry: entry.shape.count(OPEN))
     lengths = (samples.arrays[most.name].shape[axis] for axis in _open_axes(most))
     if min(lengths, default=_SHORTEST) < _SHORTEST:
@@ -85,10 +86,9 @@ def _run_cut(run: Callable[[Samples], Arrays], cut: Samples, shape: tuple[int, .
     try:
         return run(cut)
     except Exception as error:  # Each backend has its own.
-        reason = " ".join(plain_text(str(error)).split())[:300]
         raise ValueError(
             "`length` must be a number: the model cannot be run on samples of the shape "
-            f"{shape}, to which they were cut. Received: length=None ({reason})"
+            f"{shape}, to which they were cut. Received: length=None ({beginning(str(error))})"
         ) from error
 
 
@@ -133,10 +133,7 @@ def with_traced_shapes(signature: Signature, arrays: Arrays) -> Signature:
     if signature.static:
         return signature
     shapes = {
-        entry.name: tuple(
-            max(own, 2) if size == OPEN else size
-            for size, own in zip(entry.shape, (2, *arrays[entry.name].shape[1:]), strict=True)
-        )
+        entry.name: entry.filled((2, *(max(n, 2) for n in arrays[entry.name].shape[1:]))).shape
         for entry in signature.inputs
     }
     return dataclasses.replace(signature, traced_shapes=shapes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
-from kzoo_export.errors import plain_text
+from kzoo_export.errors import beginning
 from kzoo_export.samples import Reader, Samples
 from kzoo_export.source.forms import as_functional, in_float32
 from kzoo_export.source.kinds import Kinds, find_kinds, vocabularies
@@ -100,12 +100,7 @@ class Source:
             The inputs as the model can be run on them.
         """
         own = named_inputs(self.model)
-        fixed = []
-        for entry in inputs:
-            pairs = zip(entry.shape, own[entry.name].shape, strict=True)
-            shape = tuple(size if size != OPEN else (mine or OPEN) for size, mine in pairs)
-            fixed.append(dataclasses.replace(entry, shape=shape))
-        return tuple(fixed)
+        return tuple(entry.filled(own[entry.name].shape) for entry in inputs)
 
     def reader(self, inputs: tuple[TensorSpec, ...], seed: int = 0) -> Reader:
         """Prepare to read samples.
@@ -194,12 +189,11 @@ def _refuse_quantized(model: keras.Model) -> None:
 
 
 def _needs_samples(model: keras.Model, samples: Samples, reason: str) -> str:
-    """Ask for samples, with the first lines of the reason."""
-    reason = " ".join(plain_text(reason).split())[:300]
+    """Ask for samples, with the beginning of the reason."""
     return (
         f"`samples` must be given for this model, as it cannot be run on {samples.source}: its "
         f"inputs may be ids of a table that is not known. Received: samples=None for "
-        f"model={model.name!r} ({reason})"
+        f"model={model.name!r} ({beginning(reason)})"
     )
 
 
@@ -223,14 +217,17 @@ def _input_specs(
     fixed = {name: size for name, size in given.items() if size is not None and size is not ...}
     check_positive_integers(**fixed)
     inputs = named_inputs(model)
-    if has_open_length(model) != (length is not ...):
-        shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in inputs.items())
+    shapes = ", ".join(f"{name} {tensor.shape}" for name, tensor in inputs.items())
+    is_open = has_open_length(model)
+    if is_open and length is ...:
+        raise ValueError(
+            f"`length` must be given: the model leaves the shapes {shapes} open. Received: "
+            "no length. Give a number, or None to leave them open in the file"
+        )
+    if not is_open and length is not ...:
         raise ValueError(
             f"`length` must be left out: the model fixes the shapes {shapes}. "
             f"Received: length={length}"
-            if length is not ...
-            else f"`length` must be given: the model leaves the shapes {shapes} open. Received: "
-            "no length. Give a number, or None to leave them open in the file"
         )
     specs = []
     for name, tensor in inputs.items():
@@ -241,8 +238,7 @@ def _input_specs(
                 f"Received: batch_size={batch_size}"
             )
         sizes: Any = (batch_size, *(length if size is None else size for size in rest))
-        shape = tuple(OPEN if size is None else int(size) for size in sizes)
-        specs.append(TensorSpec(name, shape, file_dtype(tensor.dtype)))
+        specs.append(TensorSpec.from_sizes(name, sizes, file_dtype(tensor.dtype)))
     return tuple(specs)
 
 
@@ -255,10 +251,8 @@ def _output_specs(model: keras.Model, inputs: tuple[TensorSpec, ...]) -> tuple[T
     }
     outputs = named_outputs(model, model.compute_output_spec(pack_inputs(model, tensors)))
     return tuple(
-        TensorSpec(
-            name,
-            tuple(OPEN if size is None else int(size) for size in tensor.shape),
-            file_dtype(keras.backend.standardize_dtype(tensor.dtype)),
+        TensorSpec.from_sizes(
+            name, tensor.shape, file_dtype(keras.backend.standardize_dtype(tensor.dtype))
         )
         for name, tensor in outputs.items()
     )
