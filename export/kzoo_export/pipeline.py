@@ -1,58 +1,31 @@
 """The export: prepare, lower, quantize, measure, accept, save."""
 
-import dataclasses
-import importlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
 
 from kzoo_export.artifact.accept import accept
-from kzoo_export.artifact.files import check_target, inspect, save, working_folder
+from kzoo_export.artifact.files import inspect, save, working_folder
 from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Report
-from kzoo_export.lowering.process import Lowered, lower
-from kzoo_export.lowering.routes import choose_route
-from kzoo_export.recipe import Recipe, get_recipe
+from kzoo_export.lowering.process import Lowered, lowering
+from kzoo_export.recipe import Recipe
 from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import Size, Source, prepare
 from kzoo_export.source.saving import save as save_source
-from kzoo_export.spec import Signature, Spec, format_of
+from kzoo_export.spec import Signature, Spec
 from kzoo_export.split import choose_samples
+from kzoo_export.target import Target, make_target
 from kzoo_export.trials import with_traced_shapes
 
 Progress = Callable[[str, float], None]
 Targets = (
     Mapping[str, str | Recipe] | Mapping[Path, str | Recipe] | Mapping[str | Path, str | Recipe]
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """One file to make."""
-
-    path: Path
-    recipe: Recipe
-    route: str
-
-    @property
-    def format(self) -> str:
-        """The format its suffix says."""
-        return format_of(self.path)
-
-    @property
-    def quantizer(self) -> ModuleType:
-        """The module that quantizes files of the format."""
-        return importlib.import_module(f"kzoo_export.{self.format}.quantize")
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether its quantizer looks at samples."""
-        return bool(self.quantizer.calibrates(self.recipe))
 
 
 def export(
@@ -148,7 +121,7 @@ def plan(
     Returns:
         Route, signature, samples, bounds and the expected size.
     """
-    target = _target(path, recipe, route, portable)
+    target = make_target(path, recipe, route, portable)
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
     verifying, calibrating = _choose(source, signature, [target], samples, calibration, seed)
@@ -200,15 +173,15 @@ def export_all(
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
-    files = [_target(path, recipe, route, portable) for path, recipe in targets.items()]
+    files = [make_target(path, recipe, route, portable) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
     verifying, calibrating = _choose(source, signature, files, samples, calibration, seed)
-    tell("reference", 0.0)
-    reference, seconds = _reference(source, signature, verifying)
-    signature = with_traced_shapes(signature, verifying.arrays)
+    traced = with_traced_shapes(signature, verifying.arrays)
     with working_folder() as folder:
-        lowered = _lower(source, signature, files, portable, folder, _part(tell, 0.1, 0.7))
+        reference, lowered = _run_and_lower(
+            source, traced, verifying, files, portable, folder, _part(tell, 0.0, 0.7)
+        )
         float_bytes = {
             route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
         }
@@ -231,7 +204,7 @@ def export_all(
                 float_bytes=float_bytes[target.route],
                 calibration=used.source if used else None,
                 seed=seed,
-                seconds={"reference": seconds, **float32.seconds, **quantized},
+                seconds={"reference": reference.seconds, **float32.seconds, **quantized},
                 log=float32.log,
             )
             tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(files))
@@ -240,14 +213,6 @@ def export_all(
         save(reports)
     tell("done", 1.0)
     return list(reports.values())
-
-
-def _target(path: str | Path, recipe: str | Recipe, route: str | None, portable: bool) -> Target:
-    """Check one target, its folder included."""
-    target = Target(Path(path), get_recipe(recipe), choose_route(format_of(path), route))
-    check_target(target.path)
-    target.quantizer.check(target.recipe, portable)
-    return target
 
 
 def _choose(
@@ -263,36 +228,42 @@ def _choose(
     return choose_samples(reader, samples, calibration, any(file.calibrates for file in files))
 
 
-def _reference(source: Source, signature: Signature, samples: Samples) -> tuple[Reference, float]:
-    """Run the model on the samples that verify, and time it."""
-    start = time.perf_counter()
-    trials = source.trials(signature.inputs, samples)
-    seconds = time.perf_counter() - start
-    return Reference(trials, source.backend, source.float_size, source.trained_in), seconds
-
-
-def _lower(
+def _run_and_lower(
     source: Source,
     signature: Signature,
+    samples: Samples,
     files: list[Target],
     portable: bool,
     folder: Path,
     tell: Progress,
-) -> dict[str, Lowered]:
-    """Save the model once, and make one float32 file by each route."""
+) -> tuple[Reference, dict[str, Lowered]]:
+    """Run the model on the samples that verify, and make one float32 file by each route."""
     tell("save", 0.0)
     saved = folder / "source"
     saved.mkdir()
     save_source(source.model, source.custom_objects, saved)
     formats = {target.route: target.format for target in files}
-    lowered = {}
+    reference, lowered = None, {}
     for number, (route, format) in enumerate(formats.items()):
-        job = folder / route
-        job.mkdir()
         spec = Spec(format, route, (signature,), portable)
-        part = _part(tell, number / len(formats), (number + 1) / len(formats))
-        lowered[route] = lower(saved, spec, job, part)
-    return lowered
+        with lowering(saved, spec, folder / route) as result:
+            if reference is None:
+                # Here, while the first child starts and loads the model.
+                tell("reference", 0.1 / len(formats))
+                reference = _reference(source, signature, samples)
+            lowered[route] = result(
+                _part(tell, (number + 0.2) / len(formats), (number + 1) / len(formats))
+            )
+    assert reference is not None
+    return reference, lowered
+
+
+def _reference(source: Source, signature: Signature, samples: Samples) -> Reference:
+    """Run the model, and time it."""
+    start = time.perf_counter()
+    trials = source.trials(signature.inputs, samples)
+    seconds = time.perf_counter() - start
+    return Reference(trials, source.backend, source.float_size, seconds, source.trained_in)
 
 
 def _part(tell: Progress, low: float, high: float) -> Progress:

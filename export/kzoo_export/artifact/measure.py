@@ -44,12 +44,14 @@ class Reference:
         trials: What both the model and the file are run on, and the model's outputs.
         backend: The backend that computed them.
         float_size: Bytes of the model's weights as float32.
+        seconds: How long they took.
         trained_in: The policy of a model whose float32 form is the reference, else `None`.
     """
 
     trials: tuple[Trial, ...]
     backend: str
     float_size: int
+    seconds: float
     trained_in: str | None = None
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def _end_with_parent() -> None:
 
 def _report(step: str) -> None:
     """Tell the parent which step begins."""
-    sys.stdout.write(f"\n{PROGRESS}{step}\n")
+    sys.stdout.write(f"\n{PROGRESS}{step} {time.time()}\n")
     sys.stdout.flush()
 
 

@@ -1,6 +1,7 @@
 """The parent's side of lowering: start the child, follow it, and explain its failures."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kzoo_export.errors import ExportError, plain_text
@@ -35,37 +36,59 @@ class Lowered:
     log: tuple[str, ...]
 
 
-def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> Lowered:
-    """Lower a model in a child process under the backend of its route.
+@contextlib.contextmanager
+def lowering(
+    source_folder: Path, spec: Spec, folder: Path
+) -> Iterator[Callable[[Progress], Lowered]]:
+    """Lower a model in a child process under the backend of its route, which ends in this context.
+
+    The child works while the context does other things, such as running the reference.
 
     Args:
         source_folder: The saved model.
         spec: What to make.
-        folder: The job folder: an empty one, where the file appears.
-        progress: Called with each step that begins and the fraction that is done.
+        folder: The job folder, where the file appears. It must not be there yet.
 
-    Returns:
-        The float32 file.
-
-    Raises:
-        ExportError: If the child failed, was killed, or did not make the file.
+    Yields:
+        A function that waits for the float32 file. It is called with a function that is told each
+        step that begins and the fraction that is done, and raises `ExportError` if the child
+        failed, was killed, or did not make the file.
     """
+    folder.mkdir()
     (folder / SPEC_FILE).write_text(json.dumps(spec.to_dict()))
-    started = {_STEPS[0]: time.perf_counter()}
+    begun = time.time()
+    with subprocess.Popen(
+        _command(source_folder, folder),
+        # Never written to: it ends when this process does, which the child watches.
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=_environment(spec.route, folder),
+    ) as child:
+        try:
+            yield lambda progress: _finish(child, begun, spec, folder, progress)
+        finally:
+            child.kill()
+
+
+def _finish(
+    child: subprocess.Popen[str], begun: float, spec: Spec, folder: Path, progress: Progress
+) -> Lowered:
+    """Follow a child to its end, and take what it made."""
+    started = {_STEPS[0]: begun}
     last: collections.deque[str] = collections.deque(maxlen=200)
     progress(_STEPS[0], 0.0)
-
-    def follow(lines: Iterable[str]) -> None:
-        for line in lines:
-            if not line.startswith(PROGRESS):
-                last.append(line.rstrip())
-                continue
-            step = line.removeprefix(PROGRESS).strip()
-            started[step] = time.perf_counter()
-            progress(step, min(1.0, len(started) / (len(_STEPS) + 1)))
-
-    environment = _environment(spec.route, folder)
-    status = _follow_process(_command(source_folder, folder), environment, follow)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if not line.startswith(PROGRESS):
+            last.append(line.rstrip())
+            continue
+        step, moment = line.removeprefix(PROGRESS).split()
+        started[step] = float(moment)
+        progress(step, min(1.0, len(started) / (len(_STEPS) + 1)))
+    status = child.wait()
     if status != 0:
         raise ExportError(_explain(status, spec.route, folder, last))
     path = folder / file_name(spec.format)
@@ -77,29 +100,6 @@ def lower(source_folder: Path, spec: Spec, folder: Path, progress: Progress) -> 
 def _command(source_folder: Path, folder: Path) -> list[str]:
     # -P: the current folder must not shadow installed packages any more than it does here.
     return [sys.executable, "-P", "-m", "kzoo_export.lowering", str(source_folder), str(folder)]
-
-
-def _follow_process(
-    command: list[str], environment: Mapping[str, str], follow: Callable[[Iterable[str]], None]
-) -> int:
-    """Run a command to its end; it never outlives this call."""
-    with subprocess.Popen(
-        command,
-        # Never written to: it ends when this process does, which the child watches.
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=environment,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            follow(process.stdout)
-        except BaseException:
-            process.kill()
-            raise
-    return process.returncode
 
 
 def _environment(route: str, folder: Path) -> dict[str, str]:

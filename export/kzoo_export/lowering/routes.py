@@ -1,9 +1,9 @@
 """The routes: ways to lower a Keras model to a format, and what parent and child agree on.
 
-The parent (`process.lower`) writes a `Spec` to `spec.json` in a job folder; the child
+The parent (`process.lowering`) writes a `Spec` to `spec.json` in a job folder; the child
 (`python -m kzoo_export.lowering SOURCE_FOLDER JOB_FOLDER`) writes the file of the format beside it.
-The child prints progress as lines that start with `PROGRESS`; everything else it prints is kept for
-errors. A failure it can explain is written to `failure.json`.
+The child prints progress as lines of `PROGRESS`, a step and the time at which it begins;
+everything else it prints is kept for errors. A failure it can explain is written to `failure.json`.
 """
 
 import dataclasses

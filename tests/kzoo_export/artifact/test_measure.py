@@ -64,7 +64,7 @@ def test_slower_files_carry_a_warning(
     image = np.zeros((1, *inspection.inputs[0].shape[1:]), "float32")
     outputs = load(path)({"image": image})
     reference = measure.Reference(
-        (Trial(Samples({"image": image}, ""), outputs, 1),), "jax", report.float_size
+        (Trial(Samples({"image": image}, ""), outputs, 1),), "jax", report.float_size, 0.0
     )
     monkeypatch.setattr(measure, "_time", lambda *arguments: (report.latency, ratio))
     warnings = measure.measure(path, origin, reference).warnings

@@ -31,16 +31,19 @@ def run_in_place_of_the_child(
 ) -> list[tuple[str, float]]:
     monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
     steps: list[tuple[str, float]] = []
-    process.lower(folder, SPEC, folder, lambda *step: steps.append(step))
+    with process.lowering(folder, SPEC, folder / "job") as result:
+        result(lambda *step: steps.append(step))
     return steps
 
 
 def test_what_frameworks_print_goes_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = f"import os; open({str(tmp_path / 'float32.tflite')!r}, 'w'); os.write(2, b'chatter\\n')"
+    file = tmp_path / "job" / "float32.tflite"
+    code = f"import os; open({str(file)!r}, 'w'); os.write(2, b'chatter\\n')"
     monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
-    made = process.lower(tmp_path, SPEC, tmp_path, lambda *step: None)
+    with process.lowering(tmp_path, SPEC, tmp_path / "job") as result:
+        made = result(lambda *step: None)
     assert made.log == ("chatter",)
     assert capfd.readouterr() == ("", "")
 
@@ -93,11 +96,14 @@ def test_interrupted_parent_leaves_no_child(
         if step == "load":
             raise KeyboardInterrupt
 
-    code = "import time; print('kzoo-progress load', flush=True); time.sleep(600)"
+    code = "import time; print('kzoo-progress load 0.0', flush=True); time.sleep(600)"
     monkeypatch.setattr(subprocess, "Popen", Recorded)
     monkeypatch.setattr(process, "_command", lambda *folders: [sys.executable, "-c", code])
-    with pytest.raises(KeyboardInterrupt):
-        process.lower(tmp_path, SPEC, tmp_path, interrupt)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        process.lowering(tmp_path, SPEC, tmp_path / "job") as result,
+    ):
+        result(interrupt)
     assert started[0].returncode == -signal.SIGKILL
 
 

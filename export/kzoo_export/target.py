@@ -1,0 +1,58 @@
+"""A file to make: where it goes, its recipe and its route."""
+
+import dataclasses
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from kzoo_export.artifact.files import check_target
+from kzoo_export.lowering.routes import choose_route
+from kzoo_export.recipe import Recipe, get_recipe
+from kzoo_export.spec import format_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One file to make."""
+
+    path: Path
+    recipe: Recipe
+    route: str
+
+    @property
+    def format(self) -> str:
+        """The format its suffix says."""
+        return format_of(self.path)
+
+    @property
+    def quantizer(self) -> ModuleType:
+        """The module that quantizes files of the format."""
+        return importlib.import_module(f"kzoo_export.{self.format}.quantize")
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether its quantizer looks at samples."""
+        return bool(self.quantizer.calibrates(self.recipe))
+
+
+def make_target(
+    path: str | Path, recipe: str | Recipe, route: str | None, portable: bool
+) -> Target:
+    """Check everything about a file that is known without a model.
+
+    Args:
+        path: File to write; its folder must be there.
+        recipe: The recipe, or its name.
+        route: The route, or `None` for the best of the format.
+        portable: ONNX: keep to the standard operators.
+
+    Returns:
+        The file to make.
+
+    Raises:
+        ValueError: If one of them does not fit; the message names it.
+    """
+    target = Target(Path(path), get_recipe(recipe), choose_route(format_of(path), route))
+    check_target(target.path)
+    target.quantizer.check(target.recipe, portable)
+    return target
