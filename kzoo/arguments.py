@@ -21,6 +21,22 @@ def check_positive_integers(**arguments: Any) -> None:
             raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
+def check_counts(**arguments: Any) -> None:
+    """Require every argument to be an integer of at least 0.
+
+    Args:
+        **arguments: The values, by the name the user knows them by.
+
+    Raises:
+        ValueError: If a value is not such an integer.
+    """
+    for name, value in arguments.items():
+        if not is_integer(value, least=0):
+            raise ValueError(
+                f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
+            )
+
+
 def check_positive_numbers(**arguments: Any) -> None:
     """Require every argument to be a number above 0.
 

@@ -12,6 +12,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from kzoo.models.families import FAMILIES
+
 PACKAGE = "kzoo"
 
 # Every class registered with Keras, by the module that it is found in.
@@ -46,7 +48,7 @@ CLASSES = {
         "TokenEmbedding",
         "TransformerBlock",
     ),
-    "kzoo.models": ("BertBackbone", "TransformerLM"),
+    "kzoo.models": tuple(family.backbone for family in FAMILIES.values()),
     "kzoo.tasks": ("SentenceEncoder", "UnitNorm"),
 }
 

@@ -96,48 +96,71 @@ def _encode(folder: pathlib.Path, model: str, texts: list[str]) -> None:
 
 
 def _random(folder: pathlib.Path, models: dict[str, dict[str, Any]], lengths: list[int]) -> None:
-    """Write random models, each with `inputs_T.npz` and `outputs_T.npz` for every length T."""
+    """Write random models, each with `inputs_T.npz` and `outputs_T.npz` for every length T.
+
+    The `config` of a model is the content of a `config.json`.
+    """
     import torch
     import transformers
 
     for name, settings in models.items():
         torch.manual_seed(0)
         random = np.random.default_rng(0)
-        config = transformers.BertConfig(**settings["config"])
+        config = transformers.AutoConfig.for_model(**settings["config"])
         model = getattr(transformers, settings["class"])(config, **settings.get("options", {}))
         with torch.no_grad():
             # New models have zero biases and unit scales, which would hide a mistake.
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         model.eval().save_pretrained(folder / name)
-        encoder = getattr(model, "bert", model)
         for length in lengths:
             inputs = _inputs(random, config, length)
-            tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+            arrays = {_NAMES[key]: torch.from_numpy(value) for key, value in inputs.items()}
             with torch.no_grad():
-                outputs = encoder(
-                    input_ids=tensors["token_ids"],
-                    token_type_ids=tensors["segment_ids"],
-                    attention_mask=tensors["padding_mask"],
-                )
-            results = {"hidden": outputs.last_hidden_state}
-            if outputs.pooler_output is not None:
-                results["pooled"] = outputs.pooler_output
+                outputs = model.base_model(**arrays)
+                results = {"hidden": outputs.last_hidden_state}
+                if getattr(outputs, "pooler_output", None) is not None:
+                    results["pooled"] = outputs.pooler_output
+                if model is not model.base_model:
+                    results |= _logits(model(**arrays))
             np.savez(folder / name / f"inputs_{length}.npz", **inputs)
             np.savez(folder / name / f"outputs_{length}.npz", **results)
 
 
+def _logits(outputs: Any) -> dict[str, Any]:
+    """Give the scores of a head: one array of the start and the end for a span head."""
+    import torch
+
+    if "logits" in outputs:
+        return {"logits": outputs.logits}
+    if "start_logits" in outputs:
+        return {"logits": torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)}
+    return {}
+
+
+_NAMES = {
+    "token_ids": "input_ids",
+    "segment_ids": "token_type_ids",
+    "padding_mask": "attention_mask",
+}
+
+
 def _inputs(random: np.random.Generator, config: Any, length: int) -> dict[str, Any]:
-    """Five rows: the lowest and the highest id, every segment, the shortest and the longest."""
+    """Five rows: the lowest and the highest id, every segment, the shortest and the longest.
+
+    Padding has the id that the configuration says, which RoBERTa takes for padding anywhere.
+    """
     shape = (5, length)
     token_ids = random.integers(0, config.vocab_size, shape)
     token_ids[0], token_ids[1] = 0, config.vocab_size - 1
-    real = np.array([length, length, 1, (length + 1) // 2, length])
-    return {
-        "token_ids": token_ids,
-        "segment_ids": random.integers(0, config.type_vocab_size, shape),
-        "padding_mask": (np.arange(length) < real[:, None]).astype("int64"),
-    }
+    real = np.arange(length) < np.array([length, length, 1, (length + 1) // 2, length])[:, None]
+    padding = config.pad_token_id
+    token_ids[real & (token_ids == padding)] = padding + 1
+    token_ids[~real] = padding
+    inputs = {"token_ids": token_ids, "padding_mask": real.astype("int64")}
+    if getattr(config, "type_vocab_size", 0) > 1:
+        inputs["segment_ids"] = random.integers(0, config.type_vocab_size, shape)
+    return inputs
 
 
 def _load_strictly(folder: pathlib.Path, model: str, texts: list[str]) -> None:

@@ -17,7 +17,6 @@ def list_presets(as_json: Json = False) -> None:
     table = make_table()
     # On a narrow terminal the last columns fold, and a name is whole on the narrowest.
     table.add_column("name", no_wrap=True, min_width=max(map(len, PRESETS)))
-    table.add_column("family", no_wrap=True)
     for number in ("layers", "width", "parameters"):
         table.add_column(number, justify="right", no_wrap=True)
     for text in ("license", "description"):
@@ -26,10 +25,9 @@ def list_presets(as_json: Json = False) -> None:
         config = preset.config.to_dict()
         table.add_row(
             name,
-            preset.family,
             str(config["num_layers"]),
             str(config["hidden_dim"]),
-            f"{preset.num_parameters:,}",
+            f"{preset.num_parameters / 1e6:.1f} M",
             preset.licence,
             preset.description,
         )

@@ -2,18 +2,24 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from typing import Any
 
 import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from kzoo.arguments import is_integer
 
 # Files of the Hugging Face layout.
-FAST, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
+FAST, CONFIG = "tokenizer.json", "tokenizer_config.json"
+WORD_PIECE = "vocab.txt"
+BYTE_PAIR = ("vocab.json", "merges.txt")
 _SPECIAL_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
-DEFAULTS: dict[str, Any] = {
+FILES = (FAST, CONFIG, WORD_PIECE, *BYTE_PAIR, _SPECIAL_MAP, _ADDED)
+
+_MAX_LENGTH = {"model_max_length": 512}
+_BERT: dict[str, Any] = {
     "tokenizer_class": "BertTokenizer",
     "do_lower_case": True,
     "unk_token": "[UNK]",
@@ -21,7 +27,18 @@ DEFAULTS: dict[str, Any] = {
     "pad_token": "[PAD]",
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
-    "model_max_length": 512,
+    **_MAX_LENGTH,
+}
+_ROBERTA: dict[str, Any] = {
+    "tokenizer_class": "RobertaTokenizer",
+    "add_prefix_space": False,
+    "unk_token": "<unk>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "mask_token": "<mask>",
+    "model_input_names": ["input_ids", "attention_mask"],
+    **_MAX_LENGTH,
 }
 # What `tokenizer_config.json` calls the settings of BERT's normalizer.
 _NORMALIZER = {
@@ -29,7 +46,20 @@ _NORMALIZER = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
-_SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+
+
+def is_tokenizer(folder: pathlib.Path) -> bool:
+    """Look for what `read_tokenizer` reads.
+
+    Args:
+        folder: A folder.
+
+    Returns:
+        Whether the files of one of the kinds are there.
+    """
+    kinds = ((FAST,), (WORD_PIECE,), BYTE_PAIR)
+    return any(all((folder / name).is_file() for name in kind) for kind in kinds)
 
 
 def read_tokenizer(folder: pathlib.Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:
@@ -45,18 +75,37 @@ def read_tokenizer(folder: pathlib.Path) -> tuple[tokenizers.Tokenizer, dict[str
     Raises:
         ValueError: If the folder has no tokenizer, or a file is damaged.
     """
-    named = _read_config(folder / _SPECIAL_MAP)
-    config = {name: named[name] for name in _SPECIAL if name in named}
-    config |= _read_config(folder / CONFIG)
-    fast = folder / FAST
-    if not fast.is_file():
-        return _word_piece(folder, {**DEFAULTS, **config}), config
-    try:
-        backend = tokenizers.Tokenizer.from_file(str(fast))
-    except Exception as error:  # The library raises nothing more specific.
-        raise ValueError(f"The tokenizer cannot be read ({error}). Received: {fast}") from error
-    _obey(backend, config)
+    named = _read_json(folder / _SPECIAL_MAP)
+    config = {name: named[name] for name in SPECIAL if name in named}
+    config |= _read_json(folder / CONFIG)
+    if (folder / FAST).is_file():
+        return _fast(folder / FAST, config), config
+    if (folder / WORD_PIECE).is_file():
+        backend = _slow(folder / WORD_PIECE, _word_piece, config)
+    elif all((folder / name).is_file() for name in BYTE_PAIR):
+        backend = _slow(folder / BYTE_PAIR[0], _byte_pair, config)
+    else:
+        raise ValueError(
+            f"The folder must contain {FAST}, {WORD_PIECE} or {' and '.join(BYTE_PAIR)}. "
+            f"Received: {folder}"
+        )
+    _add_tokens(backend, folder / _ADDED)
     return backend, config
+
+
+def with_defaults(
+    backend: tokenizers.Tokenizer, config: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Complete the settings of a tokenizer by what its kind of vocabulary implies.
+
+    Args:
+        backend: The tokenizer.
+        config: The content of `tokenizer_config.json`.
+
+    Returns:
+        The settings: those of BERT or, for byte pairs, of RoBERTa, where the file has none.
+    """
+    return {**(_ROBERTA if isinstance(backend.model, models.BPE) else _BERT), **(config or {})}
 
 
 def content_of(token: str | Mapping[str, Any]) -> str:
@@ -71,7 +120,7 @@ def content_of(token: str | Mapping[str, Any]) -> str:
     return token if isinstance(token, str) else token["content"]
 
 
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -83,40 +132,92 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     return config
 
 
-def _word_piece(folder: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
-    path = folder / VOCABULARY
-    if not path.is_file():
-        raise ValueError(f"The folder must contain {FAST} or {VOCABULARY}. Received: {folder}")
-    special = {name: content_of(config[name]) for name in _SPECIAL}
+def _fast(path: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """Read `tokenizer.json`; settings that `tokenizer_config.json` has too are the latter's."""
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # The library raises nothing more specific.
+        raise ValueError(f"The tokenizer cannot be read ({error}). Received: {path}") from error
+    if isinstance(backend.normalizer, normalizers.BertNormalizer):
+        for name, attribute in _NORMALIZER.items():
+            if name in config:
+                setattr(backend.normalizer, attribute, config[name])
+    if isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel) and "add_prefix_space" in config:
+        backend.pre_tokenizer.add_prefix_space = config["add_prefix_space"]
+    if backend.post_processor is None:
+        _add_special_tokens(backend, with_defaults(backend, config), path)
+    return backend
+
+
+def _slow(
+    path: pathlib.Path,
+    build: Callable[[pathlib.Path, Mapping[str, Any]], tokenizers.Tokenizer],
+    config: Mapping[str, Any],
+) -> tokenizers.Tokenizer:
+    """Build a tokenizer from its vocabulary, and tell it the special tokens."""
+    backend = build(path, config)
+    settings = with_defaults(backend, config)
+    _add_special_tokens(backend, settings, path)
+    backend.add_special_tokens([content_of(settings[name]) for name in SPECIAL])
+    return backend
+
+
+def _word_piece(path: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
     with path.open(encoding="utf-8") as lines:
         ids = {line.rstrip("\n"): index for index, line in enumerate(lines)}
-    missing = [token for token in special.values() if token not in ids]
+    settings = {**_BERT, **config}
+    unknown = content_of(settings["unk_token"])
+    backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=unknown))
+    backend.normalizer = normalizers.BertNormalizer(
+        lowercase=settings["do_lower_case"],
+        strip_accents=settings.get("strip_accents"),
+        handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return backend
+
+
+def _byte_pair(path: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    merges = path.parent / BYTE_PAIR[1]
+    try:
+        model = models.BPE.from_file(str(path), str(merges))
+    except Exception as error:  # The library raises nothing more specific.
+        raise ValueError(
+            f"The tokenizer cannot be read ({error}). Received: {path} and {merges}"
+        ) from error
+    backend = tokenizers.Tokenizer(model)
+    space = {**_ROBERTA, **config}["add_prefix_space"]
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _add_special_tokens(
+    backend: tokenizers.Tokenizer, settings: Mapping[str, Any], path: pathlib.Path
+) -> None:
+    """Have special tokens put around texts, in the way of BERT or RoBERTa."""
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    special = {name: content_of(settings[name]) for name in SPECIAL}
+    missing = [token for token in special.values() if token not in vocabulary]
     if missing:
         raise ValueError(
             f"The vocabulary must contain the special tokens {', '.join(missing)}. Received: {path}"
         )
-    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(ids, unk_token=special["unk_token"]))
-    backend.normalizer = tokenizers.normalizers.BertNormalizer(
-        lowercase=config["do_lower_case"],
-        strip_accents=config.get("strip_accents"),
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+    cls, sep = ((special[name], vocabulary[special[name]]) for name in ("cls_token", "sep_token"))
+    if isinstance(backend.model, models.BPE):
+        backend.post_processor = processors.RobertaProcessing(sep, cls)
+        return
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls[0]}:0 $A:0 {sep[0]}:0",
+        pair=f"{cls[0]}:0 $A:0 {sep[0]}:0 $B:1 {sep[0]}:1",
+        special_tokens=[cls, sep],
     )
-    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
-    cls, sep = special["cls_token"], special["sep_token"]
-    backend.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{cls}:0 $A:0 {sep}:0",
-        pair=f"{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
-        special_tokens=[(cls, ids[cls]), (sep, ids[sep])],
-    )
-    backend.decoder = tokenizers.decoders.WordPiece()
-    backend.add_special_tokens(list(special.values()))
-    _add_tokens(backend, folder / _ADDED)
-    return backend
 
 
 def _add_tokens(backend: tokenizers.Tokenizer, path: pathlib.Path) -> None:
     """Add the tokens that a slow tokenizer keeps beside its vocabulary, by id."""
-    added = _read_config(path)
+    added = _read_json(path)
     if not all(is_integer(number, least=0) for number in added.values()):
         raise ValueError(f"The file must have the id of each token. Received: {path}")
     for token, number in sorted(added.items(), key=itemgetter(1)):
@@ -128,12 +229,3 @@ def _add_tokens(backend: tokenizers.Tokenizer, path: pathlib.Path) -> None:
                 f"The file must number its tokens as the vocabulary does, new ones from {size} "
                 f"on. Received: {token!r} with {number!r} in {path}"
             )
-
-
-def _obey(backend: tokenizers.Tokenizer, config: Mapping[str, Any]) -> None:
-    """Normalize texts as `tokenizer_config.json` says, where `tokenizer.json` says otherwise."""
-    normalizer = backend.normalizer
-    if isinstance(normalizer, tokenizers.normalizers.BertNormalizer):
-        for name, attribute in _NORMALIZER.items():
-            if name in config:
-                setattr(normalizer, attribute, config[name])

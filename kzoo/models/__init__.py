@@ -1,45 +1,38 @@
 """The models: their presets, and loading and saving.
 
-Attributes are imported on first use, so that the presets can be read without a backend.
+Attributes are imported on first use, so that the presets can be read without a backend. The configs
+and backbones are those of `kzoo.models.families`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kzoo.models.bert.config import BertConfig
-from kzoo.models.bert.presets import PRESETS as BERT
-from kzoo.models.preset import Preset
-from kzoo.models.transformer_lm.config import TransformerLMConfig
-from kzoo.models.transformer_lm.presets import PRESETS as TRANSFORMER_LM
+from kzoo.models.families import classes, presets
 
 if TYPE_CHECKING:
-    from kzoo.models.bert.model import BertBackbone
     from kzoo.models.loading import load, load_tokenizer, save, save_huggingface
-    from kzoo.models.transformer_lm.model import TransformerLM
+    from kzoo.models.preset import Preset
 
-PRESETS: dict[str, Preset] = {**BERT, **TRANSFORMER_LM}
+    PRESETS: dict[str, Preset]
 
 _LAZY = {
-    "BertBackbone": "kzoo.models.bert.model",
-    "TransformerLM": "kzoo.models.transformer_lm.model",
-    "load": "kzoo.models.loading",
-    "load_tokenizer": "kzoo.models.loading",
-    "save": "kzoo.models.loading",
-    "save_huggingface": "kzoo.models.loading",
+    **classes(),
+    "Preset": ("kzoo.models.preset", "Preset"),
+    "load": ("kzoo.models.loading", "load"),
+    "load_tokenizer": ("kzoo.models.loading", "load_tokenizer"),
+    "save": ("kzoo.models.loading", "save"),
+    "save_huggingface": ("kzoo.models.loading", "save_huggingface"),
 }
 
-__all__ = [
+__all__ = [  # noqa: PLE0604 (the classes of the families are names too)
     "PRESETS",
-    "BertBackbone",
-    "BertConfig",
     "Preset",
-    "TransformerLM",
-    "TransformerLMConfig",
     "list_models",
     "load",
     "load_tokenizer",
     "save",
     "save_huggingface",
+    *classes(),
 ]
 
 
@@ -49,12 +42,15 @@ def list_models() -> list[str]:
     Returns:
         Their names.
     """
-    return list(PRESETS)
+    return list(presets())
 
 
 def __getattr__(name: str) -> Any:
+    if name == "PRESETS":
+        return presets()
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        module, attribute = _LAZY[name]
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'kzoo.models' has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""What backbones have in common: their configs, and the tokenizer that travels with them."""
+"""What backbones have in common: how they are made, and the tokenizer that travels with them."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -8,6 +8,8 @@ import keras
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models.config import ModelConfig
 
+Graph = tuple[dict[str, Any], dict[str, Any]]
+
 
 class ReadsText:
     """A mixin for functional Keras models: the tokenizer travels inside the `.keras` file."""
@@ -16,7 +18,7 @@ class ReadsText:
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """What turns texts into the model's inputs, or `None`.
+        """What turns texts into the model's inputs, or `None`; it makes these inputs, no other.
 
         The layers of the inputs know it too: a model made by hand of them is saved with it.
         """
@@ -24,6 +26,9 @@ class ReadsText:
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        if isinstance(tokenizer, Tokenizer):
+            model: Any = self
+            tokenizer = tokenizer.for_inputs(model.input)
         self._tokenizer = tokenizer
         mark_inputs(self, tokenizer)
 
@@ -49,19 +54,50 @@ class ReadsText:
 class Backbone(ReadsText):
     """A mixin for functional Keras models that follow from a config, a dtype policy and a name.
 
-    A subclass adds its own arguments as in Keras: it overrides `get_config`.
+    A subclass of a backbone adds its own arguments as in Keras: it overrides `get_config`.
+
+    Args:
+        config: The sizes of the model. By default those of the config's class.
+        dtype: Dtype policy of the layers; by default the global one.
+        name: Name of the model.
 
     Attributes:
         config_class: The class of the config.
-        config: The sizes of the model.
-        dtype_policy: The dtype policy of its layers.
-        name: The name of the model.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     config: Any
-    dtype_policy: Any
-    name: str
+
+    def __init__(
+        self,
+        config: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
+    ) -> None:
+        config = self.config_class() if config is None else config
+        if not isinstance(config, self.config_class):
+            raise ValueError(
+                f"`config` must be a {self.config_class.__name__}. Received: config={config!r}"
+            )
+        inputs, outputs = self.graph(config, dtype)
+        model: Any = super()
+        model.__init__(inputs=inputs, outputs=outputs, name=name)
+        self.config = config
+        self.dtype_policy = keras.dtype_policies.get(dtype)
+        self.name: str
+
+    @staticmethod
+    def graph(config: Any, dtype: str | keras.DTypePolicy | None) -> Graph:
+        """Make the layers, and connect them.
+
+        Args:
+            config: The sizes of the model.
+            dtype: Dtype policy of the layers.
+
+        Returns:
+            Symbolic inputs and outputs by name.
+        """
+        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.

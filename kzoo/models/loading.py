@@ -1,23 +1,21 @@
 """Models in and out of presets, Hugging Face folders and `.keras` files."""
 
-import dataclasses
 import json
 import os
 import pathlib
 import shutil
 import tempfile
 import zipfile
-from types import ModuleType
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
-from kzoo.models import PRESETS
 from kzoo.models.backbone import ReadsText, find_tokenizer, find_tokenizers, mark_inputs
-from kzoo.models.bert import convert as bert
-from kzoo.models.bert.model import BertBackbone
+from kzoo.models.converter import Converter
+from kzoo.models.families import FAMILIES, presets
 from kzoo.models.preset import Preset, find_preset, is_preset, vocabulary_folder, weights_folder
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
@@ -25,22 +23,6 @@ Source = str | os.PathLike[str]
 
 # Where Keras keeps the files of a model inside a `.keras` file.
 _ASSETS = pathlib.PurePosixPath("assets")
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """How a family of models is built and converted.
-
-    Attributes:
-        backbone: The class of its models.
-        convert: Its `convert` module.
-    """
-
-    backbone: type[keras.Model]
-    convert: ModuleType
-
-
-FAMILIES: dict[str, Family] = {"bert": Family(BertBackbone, bert)}
 
 
 def load(source: Source, weights: str = "pretrained", strict: bool = False) -> keras.Model:
@@ -73,8 +55,8 @@ def load(source: Source, weights: str = "pretrained", strict: bool = False) -> k
             f"`weights` must be 'pretrained' or 'random'. Received: weights={weights!r}"
         )
     name, path = str(source), pathlib.Path(source)
-    if is_preset(source, PRESETS) or not path.exists():
-        return _load_preset(name, find_preset(name, PRESETS), weights, strict)
+    if is_preset(source, presets()) or not path.exists():
+        return _load_preset(name, find_preset(name, presets()), weights, strict)
     if path.suffix == ".keras" and path.is_file():
         if weights == "random":
             raise ValueError(
@@ -99,10 +81,10 @@ def load_tokenizer(source: Source) -> Tokenizer:
     Returns:
         The tokenizer.
     """
-    if not is_preset(source, PRESETS) and pathlib.Path(source).is_dir():
+    if not is_preset(source, presets()) and pathlib.Path(source).is_dir():
         return Tokenizer.from_folder(source)
     name = str(source)
-    return Tokenizer.from_folder(vocabulary_folder(name, find_preset(name, PRESETS)))
+    return Tokenizer.from_folder(vocabulary_folder(name, find_preset(name, presets())))
 
 
 def save(model: keras.Model, path: Source) -> None:
@@ -165,11 +147,11 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
         ValueError: If the model is of no known family, or the folder has content.
     """
     config = getattr(model, "config", None)
-    family = FAMILIES.get(getattr(config, "family", ""))
-    if config is None or family is None:
+    converter = _converters().get(getattr(config, "family", ""))
+    if config is None or converter is None:
         raise ValueError(
             "`model` must be a model of kzoo, of a family that Hugging Face has too: "
-            f"{', '.join(FAMILIES)}. Received: model of type {type(model).__name__}"
+            f"{', '.join(_converters())}. Received: model of type {type(model).__name__}"
         )
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -177,10 +159,10 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        text = json.dumps(family.convert.write_config(config), indent=2) + "\n"
+        text = json.dumps(converter.write_config(config), indent=2) + "\n"
         (temporary / "config.json").write_text(text, "utf-8")
         arrays = {path: _to_numpy(variable) for path, variable in _variables(model).items()}
-        write_tensors(restore(arrays, family.convert.weight_table(config)), temporary)
+        write_tensors(restore(arrays, converter.table(config)), temporary)
         if model.tokenizer is not None:
             model.tokenizer.save(temporary)
         temporary.chmod(0o755)
@@ -189,36 +171,59 @@ def save_huggingface(model: keras.Model, folder: Source) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _converters() -> dict[str, Converter]:
+    """Return the converters of the families that Hugging Face has, by `model_type`."""
+    found = ((name, family.converter) for name, family in FAMILIES.items())
+    return {name: converter for name, converter in found if converter is not None}
+
+
 def _load_preset(name: str, preset: Preset, weights: str, strict: bool) -> keras.Model:
     family = FAMILIES[preset.family]
     if weights == "random":
-        model = family.backbone(preset.config, name=name)
+        model = family.backbone_class(preset.config, name=name)
         folder = preset.vocabulary.find() if preset.vocabulary else None
         model.tokenizer = Tokenizer.from_folder(folder) if folder else None
         return model
     folder = weights_folder(name, preset)
     tensors = read_tensors(folder)
-    model = family.backbone(preset.config, name=name)
-    _assign(model, tensors, family, strict)
+    model = family.backbone_class(preset.config, name=name)
+    _assign(model, tensors, strict)
     model.tokenizer = Tokenizer.from_folder(folder)
     return model
 
 
 def _load_folder(folder: pathlib.Path, weights: str, strict: bool) -> keras.Model:
     source = _read_json(folder / "config.json")
-    family = FAMILIES.get(source.get("model_type", ""))
-    if family is None:
+    tensors = read_tensors(folder) if weights == "pretrained" else {}
+    family = _family_of(source, tensors)
+    converter = _converters().get(family)
+    if converter is None:
         raise ValueError(
-            f"`model_type` in config.json must be one of {', '.join(FAMILIES)}. "
+            f"`model_type` in config.json must be one of {', '.join(_converters())}. "
             f"Received: model_type={source.get('model_type')!r} in {folder}"
         )
-    tensors = read_tensors(folder) if weights == "pretrained" else {}
-    names = {family.convert.plain_name(name) for name in tensors}
-    model = family.backbone(family.convert.read_config(source, names))
+    names = {converter.plain_name(name) for name in tensors}
+    model = FAMILIES[family].backbone_class(converter.read_config(source, names))
     if tensors:
-        _assign(model, tensors, family, strict)
+        _assign(model, tensors, strict)
     model.tokenizer = Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
     return model
+
+
+def _family_of(source: dict[str, Any], names: Iterable[str]) -> str:
+    """Tell the family of a folder: by what its configuration says, else by its weights' names."""
+    if source.get("model_type"):
+        return str(source["model_type"])
+    classes = set(source.get("architectures") or ())
+    for name, converter in _converters().items():
+        if classes & set(converter.architectures.values()):
+            return name
+    prefixed = {
+        name
+        for name, converter in _converters().items()
+        if any(weight.startswith(converter.prefix) for weight in names)
+    }
+    return prefixed.pop() if len(prefixed) == 1 else ""
 
 
 def _load_keras(path: pathlib.Path) -> keras.Model:
@@ -252,13 +257,12 @@ def _read_tokenizer(path: pathlib.Path) -> Tokenizer | None:
         return Tokenizer.from_folder(folder) if Tokenizer.is_in(folder) else None
 
 
-def _assign(
-    model: keras.Model, tensors: dict[str, np.ndarray], family: Family, strict: bool
-) -> None:
+def _assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
+    converter = _converters()[model.config.family]
     variables = _variables(model)
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
-    table = family.convert.weight_table(model.config)
-    arrays = rename(tensors, table, shapes, family.convert.plain_name, strict)
+    table = converter.table(model.config)
+    arrays = rename(tensors, table, shapes, converter.plain_name, strict)
     for path, array in arrays.items():
         variables[path].assign(array)
 

@@ -7,16 +7,10 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from kzoo.data.tokenizer_files import FILES as TOKENIZER_FILES
 from kzoo.models.config import ModelConfig
 
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-)
-_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *_TOKENIZER_FILES)
+_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +94,7 @@ def is_preset(source: str | os.PathLike[str], presets: Mapping[str, Preset]) -> 
     Returns:
         True if it is the name of a preset and no such folder.
     """
-    known = ("config.json", *_TOKENIZER_FILES)
+    known = ("config.json", *TOKENIZER_FILES)
     return source in presets and not any(pathlib.Path(source, name).is_file() for name in known)
 
 
@@ -153,7 +147,7 @@ def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
         The folder.
     """
     return _packaged(preset.vocabulary) or _download(
-        name, preset, preset.vocabulary, _TOKENIZER_FILES
+        name, preset, preset.vocabulary, TOKENIZER_FILES
     )
 
 

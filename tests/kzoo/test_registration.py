@@ -25,8 +25,9 @@ import kzoo
 assert "keras" not in sys.modules
 assert importlib.util.find_spec("keras").name == "keras"  # many libraries ask before they import
 import keras
-packages = ("kzoo.layers", "kzoo.models", "kzoo.tasks")
-assert not [name for name in sys.modules if name.startswith(packages)]
+packages = ("kzoo.layers", "kzoo.models.", "kzoo.tasks")
+found = {name for name in sys.modules if name.startswith(packages)}
+assert found == {"kzoo.models.families"}, found
 assert type(keras.__loader__).__module__ != "kzoo.registration"
 """
 LOAD_ALL = """

@@ -97,8 +97,19 @@ def patch_embedding(weights: Weights, images: Array, *, patch_size: int) -> Arra
     return affine(inside(weights, "dense"), np.stack(patches, axis=1))
 
 
-def bert_embedding(weights: Weights, token_ids: Array, segment_ids: Array | None = None) -> Array:
+def bert_embedding(
+    weights: Weights,
+    token_ids: Array,
+    segment_ids: Array | None = None,
+    *,
+    position_start: int = 0,
+) -> Array:
     segment_ids = np.zeros_like(token_ids) if segment_ids is None else segment_ids
-    hidden = weights["tokens/table"][token_ids] + weights["segment_table"][segment_ids]
-    hidden = hidden + weights["positions/table"][: token_ids.shape[1]]
-    return layer_norm(inside(weights, "norm"), hidden)
+    hidden = weights["tokens/table"][token_ids]
+    if "segment_table" in weights:
+        hidden = hidden + weights["segment_table"][segment_ids]
+    hidden = hidden + weights["positions/table"][position_start:][: token_ids.shape[1]]
+    hidden = layer_norm(inside(weights, "norm"), hidden)
+    if "projection/kernel" in weights:
+        hidden = hidden @ weights["projection/kernel"] + weights["projection/bias"]
+    return hidden

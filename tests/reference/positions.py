@@ -22,8 +22,8 @@ def sinusoidal_positions(
     return table
 
 
-def learned_positions(weights: Weights, hidden: Array) -> Array:
-    return weights["table"][: hidden.shape[1]]
+def learned_positions(weights: Weights, hidden: Array, *, start: int = 0) -> Array:
+    return weights["table"][start:][: hidden.shape[1]]
 
 
 def sinusoidal_positions_2d(

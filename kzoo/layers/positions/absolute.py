@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_counts, check_positive_integers, check_positive_numbers
 from kzoo.layers.positions.static import executor, first_positions
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
@@ -142,11 +142,13 @@ class SinusoidalPositions2D(keras.layers.Layer):
 
 @serializable
 class LearnedPositions(keras.layers.Layer):
-    """Learned positions: a trainable vector for each of the first `max_length` places.
+    """Learned positions: a trainable vector for each of `max_length` positions, rows of `table`.
 
     Args:
         max_length: The longest sequence.
         init_std: Standard deviation of the initial table.
+        start: Row of the table that belongs to the first token. RoBERTa's is 2: the rows before it
+            are those of padding, which this layer never returns.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
@@ -166,28 +168,32 @@ class LearnedPositions(keras.layers.Layer):
         https://arxiv.org/abs/1705.03122
     """
 
-    def __init__(self, max_length: int, init_std: float = 0.02, **kwargs: Any) -> None:
+    def __init__(
+        self, max_length: int, init_std: float = 0.02, start: int = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_positive_integers(max_length=max_length)
+        check_counts(start=start)
         check_positive_numbers(init_std=init_std)
         self.max_length = max_length
         self.init_std = init_std
+        self.start = start
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def build(self, hidden_shape: Shape) -> None:
         """Create the table."""
         self.table = self.add_weight(
-            shape=(self.max_length, hidden_shape[-1]),
+            shape=(self.start + self.max_length, hidden_shape[-1]),
             initializer=keras.initializers.TruncatedNormal(stddev=self.init_std),
             autocast=False,
             name="table",
         )
 
     def call(self, hidden: Tensor) -> Tensor:
-        """Return the first T rows of the table; see the class."""
+        """Return T rows of the table; see the class."""
         length = keras.ops.shape(hidden)[1]
         self._check_length(length)
-        return keras.ops.cast(self.table[:length], self.compute_dtype)
+        return keras.ops.cast(self.table[self.start : self.start + length], self.compute_dtype)
 
     def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
         """Carry no mask on: the table has no batch."""

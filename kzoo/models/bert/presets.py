@@ -25,29 +25,29 @@ def _bert(
 
 PRESETS: dict[str, Preset] = {
     "bert_tiny": _bert(
-        2, 128, 2, "google/bert_uncased_L-2_H-128_A-2", 4_385_920, "BERT-Tiny, English, uncased"
+        2, 128, 2, "google/bert_uncased_L-2_H-128_A-2", 4_385_920, "English, uncased"
     ),
     "bert_mini": _bert(
-        4, 256, 4, "google/bert_uncased_L-4_H-256_A-4", 11_170_560, "BERT-Mini, English, uncased"
+        4, 256, 4, "google/bert_uncased_L-4_H-256_A-4", 11_170_560, "English, uncased"
     ),
     "bert_small": _bert(
-        4, 512, 8, "google/bert_uncased_L-4_H-512_A-8", 28_763_648, "BERT-Small, English, uncased"
+        4, 512, 8, "google/bert_uncased_L-4_H-512_A-8", 28_763_648, "English, uncased"
     ),
     "bert_medium": _bert(
-        8, 512, 8, "google/bert_uncased_L-8_H-512_A-8", 41_373_184, "BERT-Medium, English, uncased"
+        8, 512, 8, "google/bert_uncased_L-8_H-512_A-8", 41_373_184, "English, uncased"
     ),
     "bert_base": _bert(
-        12, 768, 12, "google-bert/bert-base-uncased", 109_482_240, "BERT-Base, English, uncased"
+        12, 768, 12, "google-bert/bert-base-uncased", 109_482_240, "English, uncased"
     ),
     "bert_large": _bert(
-        24, 1024, 16, "google-bert/bert-large-uncased", 335_141_888, "BERT-Large, English, uncased"
+        24, 1024, 16, "google-bert/bert-large-uncased", 335_141_888, "English, uncased"
     ),
     "minilm_l6_v2": Preset(
         BertConfig(num_layers=6, hidden_dim=384, num_heads=12, mlp_dim=1536),
         "sentence-transformers/all-MiniLM-L6-v2",
         "Apache-2.0",
         22_713_216,
-        "all-MiniLM-L6-v2, sentence embeddings, English, uncased",
+        "English, uncased, sentence embeddings",
         weights=MINILM,
         vocabulary=MINILM,
     ),

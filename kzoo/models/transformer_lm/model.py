@@ -5,7 +5,8 @@ from typing import ClassVar
 import keras
 
 from kzoo import layers
-from kzoo.models.backbone import Backbone
+from kzoo.models.backbone import Backbone, Graph
+from kzoo.models.encoder import post_norm_blocks
 from kzoo.models.transformer_lm.config import TransformerLMConfig
 
 
@@ -41,11 +42,19 @@ class TransformerLM(Backbone, keras.Model):
 
     def __init__(
         self,
-        config: TransformerLMConfig,
+        config: TransformerLMConfig | None = None,
         dtype: str | keras.DTypePolicy | None = None,
         name: str | None = None,
     ) -> None:
-        # Layers
+        super().__init__(config, dtype, name)
+        limit = self.config.init_range
+        for weight in self.weights:
+            if len(weight.shape) == 2:
+                weight.assign(keras.random.uniform(weight.shape, -limit, limit))
+
+    @staticmethod
+    def graph(config: TransformerLMConfig, dtype: str | keras.DTypePolicy | None) -> Graph:
+        """Make the layers, and connect them; see the class."""
         embedding = layers.TokenEmbedding(
             vocab_size=config.vocab_size,
             hidden_dim=config.hidden_dim,
@@ -55,44 +64,14 @@ class TransformerLM(Backbone, keras.Model):
         )
         positions = layers.SinusoidalPositions(dtype=dtype, name="positions")
         dropout = keras.layers.Dropout(config.dropout, dtype=dtype, name="dropout")
-        blocks = [
-            layers.TransformerBlock(
-                attention=layers.MultiHeadAttention(
-                    num_heads=config.num_heads,
-                    causal=True,
-                    dropout=config.attention_dropout,
-                    dtype=dtype,
-                    name="attention",
-                ),
-                feed_forward=layers.FeedForward(
-                    mlp_dim=config.mlp_dim,
-                    activation=config.activation,
-                    dropout=config.dropout,
-                    dtype=dtype,
-                    name="feed_forward",
-                ),
-                norm_epsilon=config.norm_epsilon,
-                dropout=config.dropout,
-                dtype=dtype,
-                name=f"block_{index}",
-            )
-            for index in range(config.num_layers)
-        ]
+        blocks = post_norm_blocks(
+            config, dtype, attention={"causal": True}, feed_forward={"dropout": config.dropout}
+        )
         decoder = keras.layers.Dense(config.vocab_size, dtype=dtype, name="decoder")
 
-        # Graph
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         hidden = embedding(token_ids)
         hidden = dropout(hidden + positions(hidden))
         for block in blocks:
             hidden = block(hidden)
-        outputs = {"hidden": hidden, "logits": decoder(hidden)}
-        super().__init__(inputs={"token_ids": token_ids}, outputs=outputs, name=name)
-
-        # Config
-        self.config = config
-        self.dtype_policy = keras.dtype_policies.get(dtype)
-        for weight in self.weights:
-            if len(weight.shape) == 2:
-                limit = config.init_range
-                weight.assign(keras.random.uniform(weight.shape, -limit, limit))
+        return {"token_ids": token_ids}, {"hidden": hidden, "logits": decoder(hidden)}

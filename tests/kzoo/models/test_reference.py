@@ -1,6 +1,7 @@
-"""The numbers of Hugging Face's BERT."""
+"""The numbers of Hugging Face, in every family."""
 
 import contextlib
+import json
 import pathlib
 
 import keras
@@ -8,24 +9,16 @@ import numpy as np
 import pytest
 
 import kzoo
+from kzoo.weights import read_tensors
 from tests.huggingface import reference
+from tests.kzoo.models.families import CONVERTED, random_model
 
 MODELS = {
-    "plain": {
-        "class": "BertModel",
-        "config": {
-            "vocab_size": 50,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 3,
-            "hidden_size": 24,
-            "intermediate_size": 40,
-            "max_position_embeddings": 20,
-        },
-    },
     # Names with the prefix `bert.`, heads to drop, the approximate GELU, three segments.
-    "pretraining": {
+    "bert_pretraining": {
         "class": "BertForPreTraining",
         "config": {
+            "model_type": "bert",
             "vocab_size": 31,
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
@@ -37,18 +30,11 @@ MODELS = {
             "layer_norm_eps": 1e-5,
         },
     },
-    "no_pooler": {
-        "class": "BertModel",
-        "options": {"add_pooling_layer": False},
-        "config": {
-            "vocab_size": 12,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 1,
-            "hidden_size": 24,
-            "intermediate_size": 24,
-            "max_position_embeddings": 20,
-            "hidden_act": "relu",
-        },
+    **{f"{name}_{seed}": random_model(name, seed) for name in CONVERTED for seed in range(2)},
+    **{
+        f"{name}_no_{part}": {**random_model(name, 2), "options": {"add_pooling_layer": False}}
+        for name, family in CONVERTED.items()
+        for part in family.converter.optional
     },
 }
 LENGTHS = [7, 20]
@@ -76,9 +62,8 @@ def outputs_of(model: keras.Model, arrays: dict[str, np.ndarray]) -> dict[str, n
 
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_random_model_computes_what_hugging_face_does(random_models, name, graph):
+def test_random_model_computes_what_hugging_face_does(random_models, name, graph):
     model = kzoo.load(random_models / name)
-    assert model.config.pooler == (name != "no_pooler")
     for length in LENGTHS:
         with np.load(random_models / name / f"inputs_{length}.npz") as inputs, GRAPHS[graph]():
             outputs = outputs_of(model, dict(inputs))
@@ -91,6 +76,28 @@ def test_a_random_model_computes_what_hugging_face_does(random_models, name, gra
             )
             for key in set(expected) - {"hidden"}:
                 np.testing.assert_allclose(outputs[key], expected[key], atol=1e-5, rtol=0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", MODELS)
+def test_random_model_goes_back_byte_by_byte(random_models, name, tmp_path):
+    """The same settings and the same tensors: what `transformers` computes is the same too."""
+    model = kzoo.load(random_models / name)
+    kzoo.save_huggingface(model, tmp_path / "back")
+    converter = CONVERTED[model.config.family].converter
+    before = {converter.plain_name(k): v for k, v in read_tensors(random_models / name).items()}
+    after = read_tensors(tmp_path / "back")
+    heads = {name for name in before if converter.table(model.config)[name] is None}
+    assert set(after) == set(before) - heads
+    for key, tensor in after.items():
+        np.testing.assert_array_equal(tensor, before[key], err_msg=key)
+    settings, written = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (random_models / name, tmp_path / "back")
+    )
+    for key, value in written.items():
+        if key not in {"architectures", "position_embedding_type"}:
+            assert value == settings[key], key
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

@@ -8,8 +8,8 @@ import pytest
 
 from kzoo.layers import static_graph
 from kzoo.models import PRESETS, TransformerLM, TransformerLMConfig
-from kzoo.models.transformer_lm.convert import split_projections, weight_table
-from kzoo.weights import rename
+from kzoo.models.transformer_lm.convert import TABLE
+from kzoo.weights import expand, rename
 from tests.arrays import to_numpy
 from tests.kzoo.models.contract import check_backbone
 
@@ -59,7 +59,7 @@ def difference(config, tensors, expected):
     model = TransformerLM(config)
     variables = {variable.path: variable for variable in model.weights}
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
-    arrays = rename(split_projections(tensors), weight_table(config), shapes)
+    arrays = rename(tensors, expand(TABLE, config.num_layers), shapes)
     for path, array in arrays.items():
         variables[path].assign(array)
     return np.abs(to_numpy(model({"token_ids": TOKEN_IDS})["logits"]) - expected).max()

@@ -81,6 +81,19 @@ CASES = {
         {"token_ids": TOKEN_IDS},
         reference.bert_embedding,
     ),
+    "bert_embedding_no_segments_from_position_2": Case(
+        BertEmbedding,
+        {
+            "vocab_size": V,
+            "hidden_dim": D,
+            "max_length": T,
+            "num_segments": 0,
+            "position_start": 2,
+            "embedding_dim": 6,
+        },
+        {"token_ids": TOKEN_IDS},
+        partial(reference.bert_embedding, position_start=2),
+    ),
     **{
         f"feed_forward_{activation}": Case(
             FeedForward,

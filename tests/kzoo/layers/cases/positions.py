@@ -81,6 +81,13 @@ CASES = {
     "learned_positions": Case(
         LearnedPositions, {"max_length": T + 2}, {"hidden": HIDDEN}, reference.learned_positions
     ),
+    "learned_positions_from_2": Case(
+        LearnedPositions,
+        {"max_length": T, "start": 2},
+        {"hidden": HIDDEN},
+        partial(reference.learned_positions, start=2),
+        # The rows before the first are those of padding.
+    ),
     "rotary_attention": Case(
         MultiHeadAttention,
         {
