@@ -54,6 +54,7 @@ class Family:
 
 _ROWS = (
     Family("bert", "BertConfig", "BertBackbone"),
+    Family("distilbert", "DistilBertConfig", "DistilBertBackbone"),
     Family("roberta", "RobertaConfig", "RobertaBackbone"),
     Family("transformer_lm", "TransformerLMConfig", "TransformerLM"),
 )
