@@ -55,6 +55,15 @@ def run(job: str, folder: pathlib.Path, **arguments: Any) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _tokenize_all(
+    folder: pathlib.Path, models: dict[str, str], cases: list[dict[str, Any]]
+) -> None:
+    """Do `_tokenize` for several models, each into a folder of its name."""
+    for name, model in models.items():
+        (folder / name).mkdir()
+        _tokenize(folder / name, model, cases)
+
+
 def _tokenize(folder: pathlib.Path, model: str, cases: list[dict[str, Any]]) -> None:
     """Write `ids_I` and `segments_I` of each case, all padded to its length."""
     from transformers import AutoTokenizer
@@ -178,6 +187,7 @@ JOBS: dict[str, Callable[..., None]] = {
     "load_strictly": _load_strictly,
     "random": _random,
     "tokenize": _tokenize,
+    "tokenize_all": _tokenize_all,
 }
 
 if __name__ == "__main__":

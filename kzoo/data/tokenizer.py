@@ -59,10 +59,10 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
-        self._padding_side = self.config.get("padding_side", "right")
-        self._truncation_side = self.config.get("truncation_side", "right")
-        check_choice(_SIDES, padding_side=self._padding_side)
-        check_choice(_SIDES, truncation_side=self._truncation_side)
+        self.padding_side = self.config.get("padding_side", "right")
+        self.truncation_side = self.config.get("truncation_side", "right")
+        check_choice(_SIDES, padding_side=self.padding_side)
+        check_choice(_SIDES, truncation_side=self.truncation_side)
         pad_id = self._find("pad_token")
         if pad_id is None:
             token = content_of(self.config["pad_token"])
@@ -219,7 +219,7 @@ class Tokenizer:
     def _encode(
         self, texts: list[str], pairs: list[str] | None, room: int | None
     ) -> list[tokenizers.Encoding]:
-        side = self._truncation_side
+        side = self.truncation_side
         firsts = self._backend.encode_batch(texts, add_special_tokens=False)
         if pairs is None:
             for first in firsts:
@@ -238,7 +238,7 @@ class Tokenizer:
         arrays = {name: np.zeros(shape, "int32") for name in _ARRAYS.values()}
         arrays["token_ids"][:] = self.pad_id
         for index, row in enumerate(rows):
-            start = length - len(row) if self._padding_side == "left" else 0
+            start = length - len(row) if self.padding_side == "left" else 0
             real = slice(start, start + len(row))
             arrays["token_ids"][index, real] = row.ids
             arrays["segment_ids"][index, real] = row.type_ids

@@ -7,7 +7,8 @@ from kzoo.layers.feed_forward import FeedForward, GatedFeedForward
 from kzoo.layers.graph import static_graph
 from kzoo.layers.heads.masked_lm import MaskedLMHead
 from kzoo.layers.heads.next_sentence import NextSentenceHead
-from kzoo.layers.heads.pooler import MeanPooling, Pooler
+from kzoo.layers.heads.pooler import Pooler
+from kzoo.layers.heads.pooling import FirstPooling, MaxPooling, MeanPooling
 from kzoo.layers.heads.replaced_token import ReplacedTokenHead
 from kzoo.layers.heads.sentence_order import SentenceOrderHead
 from kzoo.layers.heads.sequence_classification import SequenceClassificationHead
@@ -30,11 +31,13 @@ __all__ = [
     "AlibiBias",
     "BertEmbedding",
     "FeedForward",
+    "FirstPooling",
     "GatedFeedForward",
     "LayerNorm",
     "LayerScale",
     "LearnedPositions",
     "MaskedLMHead",
+    "MaxPooling",
     "MeanPooling",
     "MultiHeadAttention",
     "NextSentenceHead",

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kzoo.models.families import classes, presets
 
 if TYPE_CHECKING:
-    from kzoo.models.loading import load, load_tokenizer, save, save_huggingface
+    from kzoo.models.huggingface import save_huggingface
+    from kzoo.models.keras_files import save
+    from kzoo.models.loading import load, load_tokenizer
     from kzoo.models.preset import Preset
 
     PRESETS: dict[str, Preset]
@@ -20,8 +22,8 @@ _LAZY = {
     "Preset": ("kzoo.models.preset", "Preset"),
     "load": ("kzoo.models.loading", "load"),
     "load_tokenizer": ("kzoo.models.loading", "load_tokenizer"),
-    "save": ("kzoo.models.loading", "save"),
-    "save_huggingface": ("kzoo.models.loading", "save_huggingface"),
+    "save": ("kzoo.models.keras_files", "save"),
+    "save_huggingface": ("kzoo.models.huggingface", "save_huggingface"),
 }
 
 __all__ = [  # noqa: PLE0604 (the classes of the families are names too)

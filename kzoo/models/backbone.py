@@ -7,6 +7,7 @@ import keras
 
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models.config import ModelConfig
+from kzoo.models.sentences import SentenceSettings
 
 Graph = tuple[dict[str, Any], dict[str, Any]]
 
@@ -63,10 +64,12 @@ class Backbone(ReadsText):
 
     Attributes:
         config_class: The class of the config.
+        sentence: How the folder that the model was loaded from makes vectors of texts, or `None`.
     """
 
     config_class: ClassVar[type[ModelConfig]]
     config: Any
+    sentence: SentenceSettings | None = None
 
     def __init__(
         self,
@@ -103,13 +106,15 @@ class Backbone(ReadsText):
         """Return what `from_config` needs.
 
         Returns:
-            The config, the dtype policy and the name.
+            The config, the dtype policy, the name and, without weights, how vectors of texts are
+            made.
         """
-        return {
+        config = {
             "config": self.config.to_dict(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
         }
+        return config if self.sentence is None else {**config, "sentence": self.sentence.to_dict()}
 
     @classmethod
     def from_config(
@@ -124,7 +129,11 @@ class Backbone(ReadsText):
         Returns:
             The model, with new weights.
         """
-        return cls(**{**config, "config": cls.config_class(**config["config"])})
+        arguments = {**config, "config": cls.config_class(**config["config"])}
+        sentence = arguments.pop("sentence", None)
+        model = cls(**arguments)
+        model.sentence = sentence and SentenceSettings(**sentence)
+        return model
 
 
 def mark_inputs(model: Any, tokenizer: Tokenizer | None) -> None:

@@ -127,6 +127,12 @@ class EncoderConfig(TransformerConfig):
     pooler: bool = True
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the model's inputs."""
+        segments = ("segment_ids",) if self.num_segments > 1 else ()
+        return ("token_ids", *segments, "padding_mask")
+
+    @property
     def num_parameters(self) -> int:
         """Number of weights, counted without building the model."""
         width = self.hidden_dim

@@ -77,10 +77,7 @@ def encoder_graph(config: EncoderConfig, dtype: str | keras.DTypePolicy | None) 
     init = {"init_std": config.init_std}
     blocks = post_norm_blocks(config, dtype, attention=init, feed_forward=init)
 
-    names = ["token_ids", "segment_ids", "padding_mask"]
-    if config.num_segments < 2:
-        names.remove("segment_ids")
-    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+    inputs = {name: keras.Input((None,), dtype="int32", name=name) for name in config.input_names}
     hidden = embedding(inputs["token_ids"], segment_ids=inputs.get("segment_ids"))
     for block in blocks:
         hidden = block(hidden, mask=inputs["padding_mask"])

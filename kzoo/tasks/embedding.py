@@ -1,7 +1,7 @@
 """Texts to vectors."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -12,9 +12,10 @@ from kzoo import layers
 from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import ReadsText
+from kzoo.models.sentences import SentenceDense, SentenceSettings
+from kzoo.tasks.batching import batches_of_similar_length, power_of_two
 
 _LENGTH = 128
-_SHORTEST = 16
 
 
 @serializable
@@ -61,17 +62,27 @@ class UnitNorm(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class SentenceEncoder(ReadsText, keras.Model):
-    """Sentences to vectors of length 1: the mean of the hidden states at real tokens, normalized.
+    """Sentences to vectors: the hidden states of a backbone, pooled and normalized.
 
-    Shares the layers of the backbone, all but the pooler, which it does not use: every weight it
-    has takes part in the result. The inputs are the backbone's, the output is `embedding` (B, D).
+    By default as the folder says that the backbone was loaded from, where it is one of
+    sentence-transformers, else the mean over real tokens, scaled to length 1. Shares the layers of
+    the backbone, all but the pooler, which it does not use: every weight it has takes part in the
+    result. The inputs are the backbone's, the output is `embedding` (B, E), E = D without a dense
+    layer.
 
     Args:
         backbone: A backbone with the output `hidden`.
+        pooling: `"mean"` over real tokens, `"cls"`, the first token, or `"max"` over real tokens.
+            None takes everything from the folder, and leaves the other settings no choice.
+        normalize: Whether vectors are scaled to length 1.
+        dense: A layer between pooling and normalization, such as `keras.layers.Dense`.
+        max_length: Most tokens that `encode` takes of a text by default: 128, or the model's
+            longest, where None.
         name: Name of the model.
 
     Raises:
-        ValueError: If the backbone has no input `padding_mask` or no output `hidden`.
+        ValueError: If the backbone has no input `padding_mask` or no output `hidden`, or the
+            arguments do not fit.
 
     Example:
         >>> import kzoo
@@ -83,7 +94,15 @@ class SentenceEncoder(ReadsText, keras.Model):
         Reimers and Gurevych, Sentence-BERT, https://arxiv.org/abs/1908.10084, section 3.
     """
 
-    def __init__(self, backbone: keras.Model, name: str | None = None) -> None:
+    def __init__(
+        self,
+        backbone: keras.Model,
+        pooling: str | None = None,
+        normalize: bool = True,
+        dense: keras.layers.Layer | None = None,
+        max_length: int | None = None,
+        name: str | None = None,
+    ) -> None:
         inputs: Any = getattr(backbone, "input", None)
         outputs: Any = getattr(backbone, "output", None)
         named = isinstance(inputs, dict) and isinstance(outputs, dict)
@@ -93,21 +112,37 @@ class SentenceEncoder(ReadsText, keras.Model):
                 "`backbone` must be a backbone of kzoo, with the input `padding_mask` and the "
                 f"output `hidden`. Received: backbone of type {type(backbone).__name__}"
             )
-        # Layers
+        if pooling is None:
+            settings = _settings_of(backbone, normalize, dense, max_length)
+            dense = _dense_of(settings, backbone.dtype_policy)
+        else:
+            settings = SentenceSettings(pooling, normalize, max_length, has_dense=dense is not None)
+
         policy = backbone.dtype_policy
-        pooling = layers.MeanPooling(dtype=policy, name="pooling")
-        unit_norm = UnitNorm(dtype=policy, name="unit_norm")
-
-        # Graph
-        embedding = unit_norm(pooling(outputs["hidden"], inputs["padding_mask"]))
+        pool = _POOLINGS[settings.pooling](dtype=policy, name="pooling")
+        embedding = pool(outputs["hidden"], inputs["padding_mask"])
+        if dense is not None:
+            embedding = dense(embedding)
+        if settings.normalize:
+            embedding = UnitNorm(dtype=policy, name="unit_norm")(embedding)
         super().__init__(inputs=inputs, outputs={"embedding": embedding}, name=name)
+        if settings.dense is not None:
+            _assign(dense, settings.dense)
 
-        # Config
-        self.config = dataclasses.replace(backbone.config, pooler=False)
+        self.config = _without_pooler(backbone.config)
         self.dtype_policy = policy
         self.tokenizer = backbone.tokenizer
+        self.settings = settings
+        self.dense = dense
         # Called when the model is saved: serializing is slow, and few models are saved.
         self._serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
+
+    @property
+    def sentence(self) -> SentenceSettings:
+        """The settings with the dense layer's weights of now, as `save_huggingface` writes them."""
+        if self.dense is None:
+            return self.settings
+        return dataclasses.replace(self.settings, dense=_weights_of(self.dense))
 
     def encode(
         self, texts: Sequence[str], batch_size: int = 32, length: int | None = None
@@ -120,11 +155,10 @@ class SentenceEncoder(ReadsText, keras.Model):
         Args:
             texts: The texts, N of them.
             batch_size: Most texts in a batch.
-            length: Most tokens of a text; what is longer is truncated. By default 128, or the
-                model's longest.
+            length: Most tokens of a text; what is longer is truncated. By default `max_length`.
 
         Returns:
-            float32 (N, D), in the order of the texts.
+            float32 (N, E), in the order of the texts.
 
         Raises:
             ValueError: If the model has no tokenizer, or an argument is not of its kind.
@@ -133,18 +167,20 @@ class SentenceEncoder(ReadsText, keras.Model):
             raise ValueError("`encode` needs a tokenizer: set `encoder.tokenizer`.")
         check_positive_integers(batch_size=batch_size)
         if length is None:
-            length = min(_LENGTH, self.config.max_length)
+            length = min(self.settings.max_length or _LENGTH, self.config.max_length)
         if length > self.config.max_length:
             raise ValueError(
                 f"`length` must be at most {self.config.max_length}, the model's longest. "
                 f"Received: length={length}"
             )
-        vectors = np.zeros((len(texts), self.config.hidden_dim), "float32")
+        vectors = np.zeros((len(texts), self.output["embedding"].shape[-1]), "float32")
         if not len(texts):
             return vectors
         inputs = self.tokenizer(texts, length=length)
-        for rows, width in _batches(inputs["padding_mask"].sum(axis=1), batch_size, length):
-            size = min(_power_of_two(len(rows)), batch_size)
+        for rows, width in batches_of_similar_length(
+            inputs["padding_mask"].sum(axis=1), batch_size, length
+        ):
+            size = min(power_of_two(len(rows)), batch_size)
             padded = np.resize(rows, size)
             batch = {name: array[padded, :width] for name, array in inputs.items()}
             vectors[rows] = self.predict_on_batch(batch)["embedding"][: len(rows)]
@@ -154,9 +190,17 @@ class SentenceEncoder(ReadsText, keras.Model):
         """Return what `from_config` needs.
 
         Returns:
-            The serialized backbone, as Keras writes any object, and the name.
+            The serialized backbone and dense layer, as Keras writes any object, and the rest.
         """
-        return {"backbone": self._serialize_backbone(), "name": self.name}
+        dense = self.dense and keras.saving.serialize_keras_object(self.dense)
+        return {
+            "backbone": self._serialize_backbone(),
+            "pooling": self.settings.pooling,
+            "normalize": self.settings.normalize,
+            "dense": dense,
+            "max_length": self.settings.max_length,
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(
@@ -171,22 +215,74 @@ class SentenceEncoder(ReadsText, keras.Model):
         Returns:
             The model, with new weights.
         """
-        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
+        parts = {
+            name: config[name]
+            and keras.saving.deserialize_keras_object(config[name], custom_objects)
+            for name in ("backbone", "dense")
+        }
+        return cls(**{**config, **parts})
 
 
-def _batches(
-    lengths: np.ndarray, batch_size: int, longest: int
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield rows of similar length, and the width that holds them."""
-    widths = np.array([max(_SHORTEST, _power_of_two(int(length))) for length in lengths])
-    widths = np.minimum(widths, longest)
-    for width in np.unique(widths):
-        rows = np.flatnonzero(widths == width)
-        for start in range(0, len(rows), batch_size):
-            yield rows[start : start + batch_size], int(width)
+_POOLINGS: dict[str, type[keras.layers.Layer]] = {
+    "mean": layers.MeanPooling,
+    "cls": layers.FirstPooling,
+    "max": layers.MaxPooling,
+}
 
 
-def _power_of_two(count: int) -> int:
-    """Return the least power of two that is not below `count`."""
-    return 1 << (count - 1).bit_length()
+def _settings_of(
+    backbone: Any, normalize: bool, dense: Any, max_length: int | None
+) -> SentenceSettings:
+    """Take the settings of the backbone's folder, with which no argument may compete."""
+    settings: SentenceSettings | None = getattr(backbone, "sentence", None)
+    if settings is None:
+        if dense is not None:
+            raise ValueError("`pooling` must be given with `dense`. Received: pooling=None")
+        return SentenceSettings("mean", normalize, max_length)
+    if not normalize or dense is not None or max_length is not None:
+        raise ValueError(
+            "`pooling` must be given with `normalize`, `dense` and `max_length`: without it, the "
+            "folder of the backbone has its say. Received: pooling=None, "
+            f"normalize={normalize!r}, dense={dense!r}, max_length={max_length!r}"
+        )
+    if settings.has_dense and settings.dense is None:
+        raise ValueError(
+            "`backbone` must be loaded from its folder: its `.keras` file does not have the dense "
+            f"layer of the vectors. Received: backbone {backbone.name!r}, pooling=None"
+        )
+    return settings
+
+
+def _dense_of(settings: SentenceSettings, policy: Any) -> keras.layers.Layer | None:
+    """Make the dense layer of a folder, its weights still new."""
+    if settings.dense is None:
+        return None
+    return keras.layers.Dense(
+        settings.dense.kernel.shape[1],
+        activation=settings.dense.activation,
+        use_bias=settings.dense.bias is not None,
+        dtype=policy,
+        name="dense",
+    )
+
+
+def _assign(layer: Any, weights: SentenceDense) -> None:
+    layer.set_weights([array for array in (weights.kernel, weights.bias) if array is not None])
+
+
+def _weights_of(layer: Any) -> SentenceDense:
+    """Take the weights of a dense layer."""
+    if not isinstance(layer, keras.layers.Dense):
+        raise ValueError(
+            "`dense` must be a `keras.layers.Dense` for a folder of sentence-transformers. "
+            f"Received: dense of type {type(layer).__name__}"
+        )
+    kernel, *bias = layer.get_weights()
+    activation = keras.activations.serialize(layer.activation)
+    return SentenceDense(kernel, bias[0] if bias else None, str(activation))
+
+
+def _without_pooler(config: Any) -> Any:
+    """Return the sizes of the layers that are used."""
+    has = any(field.name == "pooler" for field in dataclasses.fields(config))
+    return dataclasses.replace(config, pooler=False) if has else config

@@ -18,6 +18,18 @@ def mean_pooling(weights: Weights, hidden: Array, padding_mask: Array) -> Array:
     return np.stack(rows)
 
 
+def max_pooling(weights: Weights, hidden: Array, padding_mask: Array) -> Array:
+    rows = [
+        row[mask].max(0) if mask.any() else row[0]
+        for row, mask in zip(hidden, np.asarray(padding_mask, bool), strict=True)
+    ]
+    return np.stack(rows)
+
+
+def first_pooling(weights: Weights, hidden: Array) -> Array:
+    return hidden[:, 0]
+
+
 def next_sentence_head(weights: Weights, pooled: Array) -> Array:
     return affine(inside(weights, "dense"), pooled)
 

@@ -10,6 +10,7 @@ import pytest
 from kzoo.layers import (
     FeedForward,
     LayerNorm,
+    MaxPooling,
     MeanPooling,
     MultiHeadAttention,
     RMSNorm,
@@ -113,7 +114,7 @@ def test_a_context_keeps_its_mask_and_the_query_carries_its_own_on():
     np.testing.assert_array_equal(to_numpy(layer(tokens, query)._keras_mask), MASK)
 
 
-@pytest.mark.parametrize("head", [MeanPooling, SpanHead])
+@pytest.mark.parametrize("head", [MaxPooling, MeanPooling, SpanHead])
 def test_heads_obey_attached_masks(head):
     tokens, layer = embedding()(IDS), head()
     bare = keras.ops.copy(tokens)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.models import BertBackbone, BertConfig, loading
+from kzoo.models import BertBackbone, BertConfig, huggingface
 from kzoo.weights import read_tensors
 from tests.huggingface import run
 
@@ -36,8 +36,9 @@ def test_the_round_trip_is_exact(minilm, minilm_folder, tmp_path):
     kzoo.save_huggingface(minilm, tmp_path / "one")
     again = kzoo.load(tmp_path / "one")
     kzoo.save_huggingface(again, tmp_path / "two")
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+    for path in (tmp_path / "one").rglob("*.*"):
+        same = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == same.read_bytes(), path
     original, saved = read_tensors(minilm_folder), read_tensors(tmp_path / "one")
     assert set(original) - set(saved) == {"embeddings.position_ids"}
     for name, tensor in saved.items():
@@ -83,7 +84,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(loading, "write_tensors", fail)
+    monkeypatch.setattr(huggingface, "write_tensors", fail)
     with pytest.raises(OSError, match="No space left"):
         kzoo.save_huggingface(BertBackbone(SMALL), tmp_path / "model")
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,9 @@
 from functools import partial
 
 from kzoo.layers import (
+    FirstPooling,
     MaskedLMHead,
+    MaxPooling,
     MeanPooling,
     NextSentenceHead,
     Pooler,
@@ -27,6 +29,10 @@ CASES = {
     "mean_pooling": Case(
         MeanPooling, {}, {"hidden": HIDDEN, "padding_mask": PADDING_MASK}, reference.mean_pooling
     ),
+    "max_pooling": Case(
+        MaxPooling, {}, {"hidden": HIDDEN, "padding_mask": PADDING_MASK}, reference.max_pooling
+    ),
+    "first_pooling": Case(FirstPooling, {}, {"hidden": HIDDEN}, reference.first_pooling),
     "next_sentence_head": Case(
         NextSentenceHead, {}, {"pooled": HIDDEN[:, 0]}, reference.next_sentence_head
     ),

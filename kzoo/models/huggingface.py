@@ -1,0 +1,202 @@
+"""Models in and out of folders in the Hugging Face layout."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo.data.tokenizer import Tokenizer
+from kzoo.models.converter import Converter
+from kzoo.models.families import FAMILIES
+from kzoo.models.sentences import (
+    read_sentence_settings,
+    transformer_folder,
+    write_sentence_settings,
+)
+from kzoo.weights import read_tensors, rename, restore, write_tensors
+
+
+def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None:
+    """Write a folder that `transformers` loads: configuration, safetensors and tokenizer.
+
+    The folder appears complete or not at all.
+
+    Args:
+        model: A backbone of this library, or a task made of one, whose backbone is written.
+        folder: A new or empty folder.
+
+    Raises:
+        ValueError: If the model is of no known family, or the folder has content.
+    """
+    config = getattr(model, "config", None)
+    converter = _converters().get(getattr(config, "family", ""))
+    if config is None or converter is None:
+        raise ValueError(
+            "`model` must be a model of kzoo, of a family that Hugging Face has too: "
+            f"{', '.join(_converters())}. Received: model of type {type(model).__name__}"
+        )
+    folder = pathlib.Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"`folder` must be new or empty. Received: folder={str(folder)!r}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        text = json.dumps(converter.write_config(config), indent=2) + "\n"
+        (temporary / "config.json").write_text(text, "utf-8")
+        # The dense layer of a sentence encoder is no part of the transformer.
+        own = {path for path in _variables(model) if not path.startswith("dense/")}
+        arrays = {path: _to_numpy(_variables(model)[path]) for path in own}
+        write_tensors(restore(arrays, converter.table(config)), temporary)
+        if model.tokenizer is not None:
+            model.tokenizer.save(temporary)
+        if getattr(model, "sentence", None) is not None:
+            write_sentence_settings(model.sentence, config.hidden_dim, temporary)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_folder(root: pathlib.Path, weights: str, strict: bool) -> keras.Model:
+    """Load a folder.
+
+    Args:
+        root: A folder of a model, or of sentence-transformers.
+        weights: `"pretrained"`, or `"random"` for an untrained model of the same sizes.
+        strict: Whether weights that are unknown are an error instead of a warning.
+
+    Returns:
+        The model, with the tokenizer where the folder has one.
+
+    Raises:
+        ValueError: If the folder's content cannot be used.
+    """
+    sentence = read_sentence_settings(root)
+    folder = transformer_folder(root)
+    source = _read_json(folder / "config.json")
+    tensors = read_tensors(folder) if weights == "pretrained" else {}
+    family = _family_of(source, tensors, folder)
+    converter = _converters()[family]
+    names = {converter.plain_name(name) for name in tensors}
+    model = FAMILIES[family].backbone_class(converter.read_config(source, names))
+    if tensors:
+        assign(model, tensors, strict)
+    model.sentence = sentence
+    model.tokenizer = read_tokenizer(folder, model.config) if Tokenizer.is_in(folder) else None
+    return model
+
+
+def load_folder_tokenizer(root: pathlib.Path) -> Tokenizer:
+    """Load the tokenizer of a folder, for the inputs of its model where that is known.
+
+    Args:
+        root: A folder of a model, of sentence-transformers, or of a tokenizer alone.
+
+    Returns:
+        The tokenizer.
+    """
+    folder = transformer_folder(root)
+    if not (folder / "config.json").is_file():
+        return Tokenizer.from_folder(folder)
+    source = _read_json(folder / "config.json")
+    converter = _converters()[_family_of(source, (), folder)]
+    return read_tokenizer(folder, converter.read_config(source, ()))
+
+
+def read_tokenizer(folder: pathlib.Path, config: Any) -> Tokenizer:
+    """Read the tokenizer of a model.
+
+    Args:
+        folder: The folder of the model or of its vocabulary.
+        config: The config of the model.
+
+    Returns:
+        The tokenizer, which makes the inputs of the model.
+
+    Raises:
+        ValueError: If it pads a side on which the model cannot have padding.
+    """
+    tokenizer = Tokenizer.from_folder(folder).for_inputs(config.input_names)
+    if config.position_start and tokenizer.padding_side == "left":
+        raise ValueError(
+            "`padding_side` of tokenizer_config.json must be 'right': the positions of this model "
+            f"are counted from the first token on. Received: padding_side='left' in {folder}"
+        )
+    return tokenizer
+
+
+def _converters() -> dict[str, Converter]:
+    """Return the converters of the families that Hugging Face has, by `model_type`."""
+    found = ((name, family.converter) for name, family in FAMILIES.items())
+    return {name: converter for name, converter in found if converter is not None}
+
+
+def _family_of(source: dict[str, Any], names: Iterable[str], folder: pathlib.Path) -> str:
+    """Tell the family of a folder: by what its configuration says, else by its weights' names."""
+    found = source.get("model_type") or _guess_family(source, names)
+    if found not in _converters():
+        raise ValueError(
+            f"`model_type` in config.json must be one of {', '.join(_converters())}. "
+            f"Received: model_type={source.get('model_type')!r} in {folder}"
+        )
+    return str(found)
+
+
+def _guess_family(source: dict[str, Any], names: Iterable[str]) -> str:
+    """Tell the family by the architecture, else by the prefix of the weights' names."""
+    classes = set(source.get("architectures") or ())
+    for name, converter in _converters().items():
+        if classes & set(converter.architectures.values()):
+            return name
+    prefixed = {
+        name
+        for name, converter in _converters().items()
+        if any(weight.startswith(converter.prefix) for weight in names)
+    }
+    return prefixed.pop() if len(prefixed) == 1 else ""
+
+
+def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
+    """Give a backbone the weights of a folder.
+
+    Args:
+        model: The backbone.
+        tensors: Arrays by Hugging Face's names.
+        strict: Whether weights that are unknown are an error instead of a warning.
+
+    Raises:
+        ValueError: If the weights do not match the model; the message lists both sides.
+    """
+    converter = _converters()[model.config.family]
+    variables = _variables(model)
+    shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
+    table = converter.table(model.config)
+    arrays = rename(tensors, table, shapes, converter.plain_name, strict)
+    for path, array in arrays.items():
+        variables[path].assign(array)
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    return {variable.path: variable for variable in model.weights}
+
+
+def _to_numpy(variable: keras.Variable) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float32")
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(f"The folder must contain config.json. Received: {path.parent}") from error
+    except ValueError as error:
+        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"The file must contain a JSON object. Received: {path}")
+    return content
