@@ -19,15 +19,32 @@ from kzoo.registration import register
 
 if TYPE_CHECKING:
     from kzoo import data, layers, models, tasks, weights
-    from kzoo.models import list_models, load, load_tokenizer, save, save_huggingface
+    from kzoo.models import (
+        from_keras_hub,
+        list_models,
+        load,
+        load_tokenizer,
+        save,
+        save_huggingface,
+        to_keras_hub,
+    )
 
 __version__ = "0.1.0"
 
-_FUNCTIONS = ("list_models", "load", "load_tokenizer", "save", "save_huggingface")
+_FUNCTIONS = (
+    "from_keras_hub",
+    "list_models",
+    "load",
+    "load_tokenizer",
+    "save",
+    "save_huggingface",
+    "to_keras_hub",
+)
 _MODULES = ("data", "layers", "models", "tasks", "weights")
 
 __all__ = [
     "data",
+    "from_keras_hub",
     "layers",
     "list_models",
     "load",
@@ -36,6 +53,7 @@ __all__ = [
     "save",
     "save_huggingface",
     "tasks",
+    "to_keras_hub",
     "weights",
 ]
 

@@ -12,6 +12,7 @@ from kzoo.models.families import classes, presets
 if TYPE_CHECKING:
     from kzoo.models.huggingface import save_huggingface
     from kzoo.models.keras_files import save
+    from kzoo.models.keras_hub import from_keras_hub, to_keras_hub
     from kzoo.models.loading import load, load_tokenizer
     from kzoo.models.preset import Preset
 
@@ -20,20 +21,24 @@ if TYPE_CHECKING:
 _LAZY = {
     **classes(),
     "Preset": ("kzoo.models.preset", "Preset"),
+    "from_keras_hub": ("kzoo.models.keras_hub", "from_keras_hub"),
     "load": ("kzoo.models.loading", "load"),
     "load_tokenizer": ("kzoo.models.loading", "load_tokenizer"),
     "save": ("kzoo.models.keras_files", "save"),
     "save_huggingface": ("kzoo.models.huggingface", "save_huggingface"),
+    "to_keras_hub": ("kzoo.models.keras_hub", "to_keras_hub"),
 }
 
 __all__ = [  # noqa: PLE0604 (the classes of the families are names too)
     "PRESETS",
     "Preset",
+    "from_keras_hub",
     "list_models",
     "load",
     "load_tokenizer",
     "save",
     "save_huggingface",
+    "to_keras_hub",
     *classes(),
 ]
 
