@@ -50,7 +50,7 @@ CLASSES = {
         "TokenEmbedding",
         "TransformerBlock",
     ),
-    "kzoo.models": tuple(family.backbone for family in FAMILIES.values()),
+    "kzoo.models": ("BackboneWithHead", *(family.backbone for family in FAMILIES.values())),
     "kzoo.tasks": ("SentenceEncoder", "UnitNorm"),
 }
 

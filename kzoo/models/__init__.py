@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kzoo.models.families import classes, presets
 
 if TYPE_CHECKING:
+    from kzoo.models.heads import BackboneWithHead
     from kzoo.models.huggingface import save_huggingface
     from kzoo.models.keras_files import save
     from kzoo.models.keras_hub import from_keras_hub, to_keras_hub
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     **classes(),
+    "BackboneWithHead": ("kzoo.models.heads", "BackboneWithHead"),
     "Preset": ("kzoo.models.preset", "Preset"),
     "from_keras_hub": ("kzoo.models.keras_hub", "from_keras_hub"),
     "load": ("kzoo.models.loading", "load"),
@@ -31,6 +33,7 @@ _LAZY = {
 
 __all__ = [  # noqa: PLE0604 (the classes of the families are names too)
     "PRESETS",
+    "BackboneWithHead",
     "Preset",
     "from_keras_hub",
     "list_models",

@@ -1,7 +1,7 @@
 """Between the folders of Hugging Face and the models of a family: configurations and weights."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kzoo.models.config import ModelConfig
@@ -64,6 +64,9 @@ class Converter:
             default is another.
         fixed: Settings that the model computes only one way. Any other value is refused: it would
             silently change the outputs.
+        head_settings: What the heads of the family do otherwise than those of BERT, by part:
+            `activation` of a masked-LM head, `pooler`, the activation of a classifier's own pooler,
+            and `dropout`, the name of the setting of the dropout rate.
         spellings: Other spellings inside the names of weights, and what they stand for.
         read_settings: Turns the settings of `config.json` into ones that `fields` name.
         write_settings: The inverse of `read_settings`, with what else belongs into the file.
@@ -77,6 +80,7 @@ class Converter:
     optional: Mapping[str, str] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    head_settings: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     spellings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     read_settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
     write_settings: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
@@ -114,6 +118,22 @@ class Converter:
             table |= entries if part in wanted else dict.fromkeys(entries)
         return expand(table, config.num_layers)
 
+    def written_table(self, config: Any, head: str | None = None) -> dict[str, Entry]:
+        """Put the tables of the parts of a model together, under the names that files have.
+
+        Args:
+            config: The config of the backbone.
+            head: The part of its head, or `None` for a backbone alone.
+
+        Returns:
+            What becomes of each tensor, by its name in a file that Hugging Face writes.
+        """
+        table = self.table(config, head)
+        if head is None:
+            return table
+        own = expand(self.tables[head], config.num_layers)
+        return {name if name in own else self.prefix + name: each for name, each in table.items()}
+
     def read_config(self, source: Mapping[str, Any], names: Collection[str]) -> Any:
         """Read a Hugging Face configuration.
 
@@ -142,11 +162,15 @@ class Converter:
             values[field] = not names or set(self.tables[part]) <= set(names)
         return self.config_class(**values)
 
-    def write_config(self, config: Any) -> dict[str, Any]:
+    def write_config(
+        self, config: Any, head: str = "backbone", labels: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Write a Hugging Face configuration.
 
         Args:
             config: The config.
+            head: The part of its head, if it has one.
+            labels: The names of the classes of a classifier.
 
         Returns:
             The content of `config.json`.
@@ -164,10 +188,15 @@ class Converter:
         settings = {key: getattr(config, ours) for ours, key in self.fields.items()}
         name = self.fields["activation"]
         settings[name] = next(k for k, value in ACTIVATIONS.items() if value == settings[name])
+        named = {
+            "id2label": {str(index): label for index, label in enumerate(labels)},
+            "label2id": {label: index for index, label in enumerate(labels)},
+        }
         return {
-            "architectures": [self.architectures["backbone"]],
+            "architectures": [self.architectures[head]],
             "model_type": config.family,
             **self.write_settings(settings),
+            **(named if labels else {}),
         }
 
     def _activation(self, value: Any) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models.converter import Converter
 from kzoo.models.families import FAMILIES
+from kzoo.models.heads import CLASSIFIERS, BackboneWithHead, converter_of
 from kzoo.models.sentences import (
     read_sentence_settings,
     transformer_folder,
@@ -28,7 +29,8 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
     The folder appears complete or not at all.
 
     Args:
-        model: A backbone of this library, or a task made of one, whose backbone is written.
+        model: A backbone of this library, with a head or without; or a task made of one, whose
+            backbone is written.
         folder: A new or empty folder.
 
     Raises:
@@ -47,12 +49,12 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        text = json.dumps(converter.write_config(config), indent=2) + "\n"
-        (temporary / "config.json").write_text(text, "utf-8")
+        _write_config(model, converter, temporary / "config.json")
         # The dense layer of a sentence encoder is no part of the transformer.
         own = {path for path in _variables(model) if not path.startswith("dense/")}
         arrays = {path: _to_numpy(_variables(model)[path]) for path in own}
-        write_tensors(restore(arrays, converter.table(config)), temporary)
+        table = converter.written_table(config, getattr(model, "head", None))
+        write_tensors(restore(arrays, table), temporary)
         if model.tokenizer is not None:
             model.tokenizer.save(temporary)
         if getattr(model, "sentence", None) is not None:
@@ -63,13 +65,16 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def load_folder(root: pathlib.Path, weights: str, strict: bool) -> keras.Model:
+def load_folder(
+    root: pathlib.Path, weights: str, strict: bool, head: str | None = None
+) -> keras.Model:
     """Load a folder.
 
     Args:
         root: A folder of a model, or of sentence-transformers.
         weights: `"pretrained"`, or `"random"` for an untrained model of the same sizes.
         strict: Whether weights that are unknown are an error instead of a warning.
+        head: The head that the model has besides, or `None`.
 
     Returns:
         The model, with the tokenizer where the folder has one.
@@ -85,10 +90,12 @@ def load_folder(root: pathlib.Path, weights: str, strict: bool) -> keras.Model:
     converter = _converters()[family]
     names = {converter.plain_name(name) for name in tensors}
     model = FAMILIES[family].backbone_class(converter.read_config(source, names))
-    if tensors:
-        assign(model, tensors, strict)
     model.sentence = sentence
     model.tokenizer = read_tokenizer(folder, model.config) if Tokenizer.is_in(folder) else None
+    if head is not None:
+        model = _with_head(model, head, source)
+    if tensors:
+        assign(model, tensors, strict)
     return model
 
 
@@ -131,6 +138,28 @@ def read_tokenizer(folder: pathlib.Path, config: Any) -> Tokenizer:
     return tokenizer
 
 
+def _with_head(backbone: Any, head: str, source: dict[str, Any]) -> keras.Model:
+    """Put a new head on a backbone, with the labels and the dropout rate of a configuration."""
+    setting = converter_of(backbone).head_settings.get(head, {}).get("dropout", "")
+    named = source.get("id2label") or {}
+    labels = [named[key] for key in sorted(named, key=int)] or source.get("num_labels", 2)
+    return BackboneWithHead(backbone, head, labels, source.get(setting))
+
+
+def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
+    """Write `config.json`: the sizes of the backbone, and what the head has besides."""
+    head = getattr(model, "head", None)
+    if head is None:
+        content = converter.write_config(model.config)
+    else:
+        labels = model.labels if head in CLASSIFIERS else ()
+        content = converter.write_config(model.config, head, labels)
+        setting = converter.head_settings.get(head, {}).get("dropout")
+        if setting is not None:
+            content[setting] = model.dropout
+    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
 def _converters() -> dict[str, Converter]:
     """Return the converters of the families that Hugging Face has, by `model_type`."""
     found = ((name, family.converter) for name, family in FAMILIES.items())
@@ -163,10 +192,10 @@ def _guess_family(source: dict[str, Any], names: Iterable[str]) -> str:
 
 
 def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
-    """Give a backbone the weights of a folder.
+    """Give a model the weights of a folder.
 
     Args:
-        model: The backbone.
+        model: The backbone, with a head or without.
         tensors: Arrays by Hugging Face's names.
         strict: Whether weights that are unknown are an error instead of a warning.
 
@@ -176,7 +205,7 @@ def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
     converter = _converters()[model.config.family]
     variables = _variables(model)
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
-    table = converter.table(model.config)
+    table = converter.table(model.config, getattr(model, "head", None))
     arrays = rename(tensors, table, shapes, converter.plain_name, strict)
     for path, array in arrays.items():
         variables[path].assign(array)

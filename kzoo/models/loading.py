@@ -16,7 +16,12 @@ from kzoo.weights import read_tensors
 Source = str | os.PathLike[str]
 
 
-def load(source: Source, weights: str = "pretrained", strict: bool = False) -> keras.Model:
+def load(
+    source: Source,
+    weights: str = "pretrained",
+    strict: bool = False,
+    head: str | None = None,
+) -> keras.Model:
     """Load a model.
 
     Where the weights of a preset are not on this machine and cannot be downloaded, an `ImportError`
@@ -29,6 +34,9 @@ def load(source: Source, weights: str = "pretrained", strict: bool = False) -> k
         weights: `"pretrained"`, or `"random"` for an untrained model of the same sizes.
         strict: Whether weights that are unknown, such as those of a head of one's own, are an
             error instead of a warning.
+        head: The head of a folder that the model has besides: `"masked_lm"`, `"next_sentence"`,
+            `"classifier"`, `"token_classifier"` or `"span"`; the result is a `BackboneWithHead`.
+            `None` for the backbone alone.
 
     Returns:
         The model. Its `tokenizer` is `None` where no vocabulary is at hand.
@@ -46,6 +54,10 @@ def load(source: Source, weights: str = "pretrained", strict: bool = False) -> k
             f"`weights` must be 'pretrained' or 'random'. Received: weights={weights!r}"
         )
     name, path = str(source), pathlib.Path(source)
+    if head is not None and not path.is_dir():
+        raise ValueError(
+            f"`head` must be None but for a folder. Received: head={head!r}, source={name!r}"
+        )
     if is_preset(source, presets()) or not path.exists():
         return _load_preset(name, find_preset(name, presets()), weights, strict)
     if path.suffix == ".keras" and path.is_file():
@@ -56,7 +68,7 @@ def load(source: Source, weights: str = "pretrained", strict: bool = False) -> k
             )
         return load_keras(path)
     if path.is_dir():
-        return load_folder(path, weights, strict)
+        return load_folder(path, weights, strict, head)
     raise ValueError(
         "`source` must be the name of a preset, a Hugging Face folder or a `.keras` file. "
         f"Received: source={name!r}"

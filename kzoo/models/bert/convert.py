@@ -59,6 +59,10 @@ CONVERTER = Converter(
     fields=FIELDS,
     fixed=FIXED,
     optional={"pooler": "pooler"},
+    head_settings={
+        "classifier": {"dropout": "classifier_dropout"},
+        "token_classifier": {"dropout": "classifier_dropout"},
+    },
     spellings=SPELLINGS,
     tables={
         "backbone": BACKBONE,

@@ -55,5 +55,9 @@ CONVERTER = Converter(
         "token_classifier": dense("classifier", "token_classifier/dense"),
         "span": dense("qa_outputs", "span/dense"),
     },
+    head_settings={
+        "classifier": {"pooler": "relu", "dropout": "seq_classif_dropout"},
+        "span": {"dropout": "qa_dropout"},
+    },
     write_settings=lambda settings: {"pad_token_id": 0, **settings},
 )

@@ -42,6 +42,11 @@ CONVERTER = Converter(
     },
     fixed=FIXED,
     optional={"pooler": "pooler"},
+    head_settings={
+        "masked_lm": {"activation": "gelu"},
+        "classifier": {"pooler": "tanh", "dropout": "classifier_dropout"},
+        "token_classifier": {"dropout": "classifier_dropout"},
+    },
     spellings=SPELLINGS,
     tables={
         "backbone": BACKBONE,

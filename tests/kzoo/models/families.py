@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from kzoo.models.families import FAMILIES, Family
+from kzoo.models.heads import CLASSIFIERS
 
 CONVERTED = {name: family for name, family in FAMILIES.items() if family.converter is not None}
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "tanh")
@@ -46,9 +47,10 @@ def random_config(family: Family, seed: int) -> Any:
     )
 
 
-def random_model(name: str, seed: int) -> dict[str, Any]:
+def random_model(name: str, seed: int, head: str = "backbone") -> dict[str, Any]:
     """Ask Hugging Face for a model of a random config, for `tests.huggingface`."""
     converter = CONVERTED[name].converter
-    config = converter.write_config(random_config(CONVERTED[name], seed))
+    labels = ("one", "two", "three") if head in CLASSIFIERS else ()
+    config = converter.write_config(random_config(CONVERTED[name], seed), head, labels)
     (architecture,) = config.pop("architectures")
     return {"class": architecture, "config": config}

@@ -1,0 +1,209 @@
+"""A backbone with one of the heads that Hugging Face has too."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Self
+
+import keras
+
+from kzoo import layers
+from kzoo.arguments import check_choice, check_positive_integers, check_rates
+from kzoo.models.backbone import ReadsText
+
+Outputs = Mapping[str, Any]
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class BackboneWithHead(ReadsText, keras.Model):
+    """A backbone and a head: the inputs of the backbone, and the output `logits`.
+
+    `kzoo.load(folder, head=...)` makes it with the weights of a checkpoint, `kzoo.save_huggingface`
+    writes it as one. Shares the layers of the backbone that the head uses.
+
+    Args:
+        backbone: A backbone of a family that Hugging Face has.
+        head: `"masked_lm"` with logits (B, T, V), tied to the token table; `"next_sentence"`
+            (B, 2); `"classifier"` (B, C); `"token_classifier"` (B, T, C); or `"span"` (B, T, 2),
+            -100 at padding.
+        labels: The names of the classes of a classifier, C of them, or their number.
+        dropout: Dropout rate before the logits of a classifier or span head. By default that of the
+            backbone.
+        name: Name of the model.
+
+    Raises:
+        ValueError: If the family has no such head, or the head needs the output `pooled` and the
+            backbone has none.
+
+    Example:
+        >>> import kzoo
+        >>> backbone = kzoo.load("bert_tiny", weights="random")
+        >>> model = kzoo.models.BackboneWithHead(backbone, "classifier", ["good", "bad"])
+        >>> model.output["logits"].shape
+        (None, 2)
+
+    References:
+        Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language
+        Understanding, https://arxiv.org/abs/1810.04805, sections 3.1 and 4.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        head: str,
+        labels: Sequence[str] | int = 2,
+        dropout: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        converter = converter_of(backbone)
+        check_choice([part for part in HEADS if part in converter.architectures], head=head)
+        self_labels = _labels(labels)
+        rate = backbone.config.dropout if dropout is None else dropout
+        check_rates(dropout=rate)
+        settings = converter.head_settings.get(head, {})
+        graph = HEADS[head](backbone, settings, len(self_labels), rate)
+        super().__init__(inputs=backbone.input, outputs={"logits": graph}, name=name)
+
+        pooled = "pooled" in backbone.output and any(each.name == "pooler" for each in self.layers)
+        self.config = dataclasses.replace(backbone.config, pooler=pooled)
+        self.dtype_policy = backbone.dtype_policy
+        self.head = head
+        self.labels = self_labels
+        self.dropout = rate
+        self.tokenizer = backbone.tokenizer
+        self._serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs.
+
+        Returns:
+            The serialized backbone, as Keras writes any object, and the arguments.
+        """
+        return {
+            "backbone": self._serialize_backbone(),
+            "head": self.head,
+            "labels": list(self.labels),
+            "dropout": self.dropout,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Build the model that `get_config` described.
+
+        Args:
+            config: The result of `get_config`.
+            custom_objects: Classes by registered name, besides the registered ones.
+
+        Returns:
+            The model, with new weights.
+        """
+        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**{**config, "backbone": backbone})
+
+
+def converter_of(backbone: Any) -> Any:
+    """Return the converter of a backbone's family.
+
+    Args:
+        backbone: The backbone.
+
+    Returns:
+        Its `Converter`.
+
+    Raises:
+        ValueError: If it is no backbone of a family that Hugging Face has.
+    """
+    from kzoo.models.families import FAMILIES
+
+    family = FAMILIES.get(getattr(getattr(backbone, "config", None), "family", ""))
+    if family is None or family.converter is None or not hasattr(backbone, "tokenizer"):
+        raise ValueError(
+            "`backbone` must be a backbone of a family that Hugging Face has too. "
+            f"Received: backbone of type {type(backbone).__name__}"
+        )
+    return family.converter
+
+
+def _labels(labels: Sequence[str] | int) -> tuple[str, ...]:
+    """Return the names of the classes, those of Hugging Face where there is only a number."""
+    if isinstance(labels, int):
+        check_positive_integers(labels=labels)
+        return tuple(f"LABEL_{index}" for index in range(labels))
+    named = tuple(labels) if not isinstance(labels, str) else ()
+    if not named or not all(isinstance(label, str) for label in named):
+        raise ValueError(
+            f"`labels` must be a list of names or a positive integer. Received: labels={labels!r}"
+        )
+    return named
+
+
+def _masked_lm(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float) -> Any:
+    config = backbone.config
+    head = layers.MaskedLMHead(
+        config.vocab_size,
+        activation=settings.get("activation", config.activation),
+        norm_epsilon=config.norm_epsilon,
+        init_std=config.init_std,
+        dtype=backbone.dtype_policy,
+        name="masked_lm",
+    )
+    table = backbone.get_layer("embedding").token_table
+    return head(backbone.output["hidden"], token_table=table)
+
+
+def _next_sentence(
+    backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float
+) -> Any:
+    std = backbone.config.init_std
+    head = layers.NextSentenceHead(std, dtype=backbone.dtype_policy, name="next_sentence")
+    return head(_pooled(backbone))
+
+
+def _classifier(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float) -> Any:
+    std, policy = backbone.config.init_std, backbone.dtype_policy
+    head = layers.SequenceClassificationHead(
+        num_classes, rate, std, dtype=policy, name="classifier"
+    )
+    if "pooler" not in settings:
+        return head(_pooled(backbone))
+    pooler = layers.Pooler(
+        activation=settings["pooler"], init_std=std, dtype=policy, name="classifier_pooler"
+    )
+    return head(pooler(backbone.output["hidden"]))
+
+
+def _token_classifier(
+    backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float
+) -> Any:
+    std, policy = backbone.config.init_std, backbone.dtype_policy
+    head = layers.TokenClassificationHead(
+        num_classes, rate, std, dtype=policy, name="token_classifier"
+    )
+    return head(backbone.output["hidden"])
+
+
+def _span(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float) -> Any:
+    head = layers.SpanHead(rate, backbone.config.init_std, dtype=backbone.dtype_policy, name="span")
+    return head(backbone.output["hidden"], backbone.input["padding_mask"])
+
+
+HEADS: dict[str, Callable[[Any, Mapping[str, str], int, float], Any]] = {
+    "masked_lm": _masked_lm,
+    "next_sentence": _next_sentence,
+    "classifier": _classifier,
+    "token_classifier": _token_classifier,
+    "span": _span,
+}
+CLASSIFIERS = ("classifier", "token_classifier")
+
+
+def _pooled(backbone: Any) -> Any:
+    if "pooled" not in backbone.output:
+        raise ValueError(
+            "`backbone` must have the output `pooled` for this head: a config with `pooler=True`. "
+            f"Received: backbone {backbone.name!r} with {', '.join(backbone.output)}"
+        )
+    return backbone.output["pooled"]
