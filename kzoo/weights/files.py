@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -19,19 +20,24 @@ def read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
         folder: A folder in the Hugging Face layout.
 
     Returns:
-        Arrays by name.
+        Arrays by name; bfloat16 ones as float32, which holds the same numbers.
 
     Raises:
-        ValueError: If the folder has no safetensors, or its files are damaged.
+        ValueError: If the folder has no safetensors, its files are damaged, or their numbers are of
+            a kind that NumPy does not have.
     """
     tensors: dict[str, np.ndarray] = {}
     for path in _files(folder):
         try:
-            tensors.update(safetensors.numpy.load_file(path))
-        except (OSError, safetensors.SafetensorError) as error:
+            found = safetensors.numpy.load_file(path)
+        # The library raises the latter two for dtypes that it does not know, such as float8.
+        except (OSError, safetensors.SafetensorError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"The weights file cannot be read ({error}). Received: {path}"
             ) from error
+        for name, tensor in found.items():
+            is_short = tensor.dtype == ml_dtypes.bfloat16
+            tensors[name] = tensor.astype("float32") if is_short else tensor
     return tensors
 
 
