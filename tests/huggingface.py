@@ -136,6 +136,25 @@ def _random(folder: pathlib.Path, models: dict[str, dict[str, Any]], lengths: li
             np.savez(folder / name / f"outputs_{length}.npz", **results)
 
 
+def _recompute(folder: pathlib.Path, models: dict[str, list[str]]) -> None:
+    """Write the outputs of saved models, as `_random` does, on the inputs beside the originals.
+
+    `models` has, by name, the saved folder, the folder with `inputs_T.npz`, and the class.
+    """
+    import torch
+    import transformers
+
+    for name, (saved, original, kind) in models.items():
+        (folder / name).mkdir()
+        model = getattr(transformers, kind).from_pretrained(saved).eval()
+        for path in sorted(pathlib.Path(original).glob("inputs_*.npz")):
+            with np.load(path) as inputs, torch.no_grad():
+                arrays = {_NAMES[key]: torch.from_numpy(inputs[key]) for key in inputs}
+                outputs = model.base_model(**arrays)
+            target = folder / name / path.name.replace("inputs", "outputs")
+            np.savez(target, hidden=outputs.last_hidden_state)
+
+
 def _logits(outputs: Any) -> dict[str, Any]:
     """Give the scores of a head: one array of the start and the end for a span head."""
     import torch
@@ -186,6 +205,7 @@ JOBS: dict[str, Callable[..., None]] = {
     "encode": _encode,
     "load_strictly": _load_strictly,
     "random": _random,
+    "recompute": _recompute,
     "tokenize": _tokenize,
     "tokenize_all": _tokenize_all,
 }

@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-PROOFS = ("foreign_models", "peers")
+PROOFS = ("families", "foreign_models", "peers")
 
 
 def main() -> int:

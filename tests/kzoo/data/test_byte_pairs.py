@@ -11,7 +11,7 @@ import tokenizers
 import kzoo
 from kzoo.data import Tokenizer
 from tests.huggingface import run
-from tests.kzoo.data.test_tokenizer import ODD
+from tests.kzoo.data.test_tokenizer import ODD, lines
 
 pytestmark = pytest.mark.once
 
@@ -22,15 +22,6 @@ SETTINGS: dict[str, dict[str, object]] = {
     "left": {"padding_side": "left", "truncation_side": "left"},
     "right": {"padding_side": "right", "truncation_side": "right", "model_max_length": 40},
 }
-
-
-def lines() -> list[str]:
-    """More than 2,000 real lines, many with a space or a line break at the ends."""
-    texts = kzoo.data.sample_texts()
-    parts = [text[start : start + 40] for text in texts for start in range(0, len(text), 40)]
-    found = [*texts, *parts, *(f" {part}\n" for part in parts), *ODD]
-    assert len(found) > 2000
-    return found
 
 
 @pytest.fixture(scope="module")

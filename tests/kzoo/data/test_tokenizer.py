@@ -50,14 +50,19 @@ def slow_folder(minilm_folder, tmp_path_factory):
     return folder
 
 
+def lines() -> list[str]:
+    """More than 2,000 real lines, many with a space or a line break at the ends."""
+    texts = kzoo.data.sample_texts()
+    parts = [text[start : start + 40] for text in texts for start in range(0, len(text), 40)]
+    found = [*texts, *parts, *(f" {part}\n" for part in parts), *ODD]
+    assert len(found) > 2000
+    return found
+
+
 def cases():
     texts = kzoo.data.sample_texts()
-    # Halves of sentences too: other beginnings and ends, and more than a thousand lines in all.
-    halves = [text[len(text) // 2 :] for text in texts]
-    lines = [*texts, *halves, *ODD]
-    assert len(lines) >= 1000
     return [
-        {"texts": lines, "length": 64},
+        {"texts": lines(), "length": 64},
         {"texts": ODD, "length": 3},
         {"texts": texts[:40] + ODD, "pairs": ODD + texts[100:140], "length": 24},
         {"texts": ODD, "pairs": ODD, "length": 6},
