@@ -97,7 +97,7 @@ class TransformerBlock(keras.layers.Layer):
             them the names of these arguments.
         feed_forward: The feed-forward network, a new layer such as `FeedForward`.
         residual: `post`, `pre`, `sandwich` or `parallel`.
-        norm: `layer_norm`, `rms_norm` or `no_norm`.
+        norm: `layer_norm`, `layer_norm_no_bias`, `rms_norm` or `no_norm`.
         norm_epsilon: Added to the variance in the normalizations.
         dropout: Dropout rate of what is added to each residual.
         layer_scale: What the factors of each branch's `LayerScale` start at. None has no such

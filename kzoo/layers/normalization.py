@@ -1,16 +1,17 @@
 """Normalizations of the last axis."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
-from kzoo.arguments import check_positive_numbers
+from kzoo.arguments import check_positive_numbers, check_types
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor | None, epsilon: float) -> Tensor:
     """Normalize the last axis, then scale and shift.
 
     (x - mean) / sqrt(var + epsilon) * gamma + beta, computed in at least float32. PyTorch has a
@@ -21,15 +22,15 @@ def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> T
     Args:
         inputs: (..., D).
         gamma: (D,).
-        beta: (D,).
+        beta: (D,), or `None` for no shift.
         epsilon: Added to the variance.
 
     Returns:
         (..., D), in the dtype of the inputs.
     """
     precise = keras.backend.result_type(inputs.dtype, "float32")
-    x = keras.ops.cast(inputs, precise)
-    gamma, beta = keras.ops.cast(gamma, precise), keras.ops.cast(beta, precise)
+    x, gamma = keras.ops.cast(inputs, precise), keras.ops.cast(gamma, precise)
+    beta = None if beta is None else keras.ops.cast(beta, precise)
     if keras.config.backend() == "torch":
         normalized = keras.ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
     else:
@@ -38,7 +39,8 @@ def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> T
         # The scale joins the factor, not the product: converters fold a product with a constant
         # into the kernel that follows, where the outliers of gamma cost the other weights their
         # precision once they are quantized.
-        normalized = centred * (keras.ops.rsqrt(variance + epsilon) * gamma) + beta
+        normalized = centred * (keras.ops.rsqrt(variance + epsilon) * gamma)
+        normalized = normalized if beta is None else normalized + beta
     return keras.ops.cast(normalized, inputs.dtype)
 
 
@@ -69,6 +71,7 @@ class LayerNorm(keras.layers.Layer):
 
     Args:
         epsilon: Added to the variance. BERT's is 1e-12.
+        use_bias: Whether there is a shift.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
@@ -87,10 +90,12 @@ class LayerNorm(keras.layers.Layer):
         Ba et al., Layer Normalization, 2016, equation 4. https://arxiv.org/abs/1607.06450
     """
 
-    def __init__(self, epsilon: float = 1e-12, **kwargs: Any) -> None:
+    def __init__(self, epsilon: float = 1e-12, use_bias: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_numbers(epsilon=epsilon)
+        check_types(bool, use_bias=use_bias)
         self.epsilon = epsilon
+        self.use_bias = use_bias
         self.input_spec = keras.layers.InputSpec(min_ndim=2)
         self.supports_masking = True
 
@@ -98,7 +103,11 @@ class LayerNorm(keras.layers.Layer):
         """Create the scale and the shift."""
         width = inputs_shape[-1:]
         self.gamma = self.add_weight(shape=width, initializer="ones", autocast=False, name="gamma")
-        self.beta = self.add_weight(shape=width, initializer="zeros", autocast=False, name="beta")
+        self.beta = None
+        if self.use_bias:
+            self.beta = self.add_weight(
+                shape=width, initializer="zeros", autocast=False, name="beta"
+            )
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalize; see the class."""
@@ -205,6 +214,7 @@ class NoNorm(keras.layers.Layer):
 
 NORMS: dict[str, Callable[..., keras.layers.Layer]] = {
     "layer_norm": LayerNorm,
+    "layer_norm_no_bias": partial(LayerNorm, use_bias=False),
     "rms_norm": RMSNorm,
     "no_norm": lambda epsilon, **kwargs: NoNorm(**kwargs),
 }

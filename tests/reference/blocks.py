@@ -12,7 +12,7 @@ Oracle = Callable[..., Array]
 def layer_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-12) -> Array:
     centered = inputs - inputs.mean(-1, keepdims=True)
     deviation = np.sqrt((centered**2).mean(-1, keepdims=True) + epsilon)
-    return centered / deviation * weights["gamma"] + weights["beta"]
+    return centered / deviation * weights["gamma"] + weights.get("beta", 0.0)
 
 
 def rms_norm(weights: Weights, inputs: Array, *, epsilon: float = 1e-6) -> Array:

@@ -55,8 +55,12 @@ def rotary_positions(
     rope_theta: float = 10000.0,
     scaling: Mapping[str, Any] | None = None,
     rotary_dim: int | None = None,
+    interleaved: bool = False,
 ) -> Array:
-    """Multiply complex numbers x_i + j x_(i+R/2) by e^(j t theta_i): RoFormer, equation 14."""
+    """Multiply complex numbers x_i + j x_(i+R/2) by e^(j t theta_i): RoFormer, equation 14.
+
+    Interleaved: x_(2i) + j x_(2i+1), as the paper has it.
+    """
     rotary_dim = rotary_dim or heads.shape[-1]
     half = rotary_dim // 2
     if positions is None:
@@ -67,6 +71,11 @@ def rotary_positions(
     if scaling is not None:
         frequencies, factor = scaled_frequencies(frequencies, rope_theta, length, **scaling)
     turns = factor * np.exp(1j * np.multiply.outer(positions, frequencies))[..., None, :]
+    if interleaved:
+        turned = (heads[..., :rotary_dim:2] + 1j * heads[..., 1:rotary_dim:2]) * turns
+        result = heads.copy()
+        result[..., :rotary_dim:2], result[..., 1:rotary_dim:2] = turned.real, turned.imag
+        return result
     turned = (heads[..., :half] + 1j * heads[..., half:rotary_dim]) * turns
     return np.concatenate([turned.real, turned.imag, heads[..., rotary_dim:]], axis=-1)
 

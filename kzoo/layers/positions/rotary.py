@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_positive_integers, check_positive_numbers, check_types
 from kzoo.layers.positions.rope_scaling import RopeScaling, rope_scaling
 from kzoo.layers.positions.static import as_positions, check_rank, executor, first_positions
 from kzoo.layers.serialization import serializable
@@ -20,7 +20,8 @@ class RotaryPositions(keras.layers.Layer):
 
     Dimensions i and i + R/2 of the token at position t turn by t * theta^(-2i/R), with R the rotary
     width: x_i' = x_i cos - x_(i+R/2) sin and x_(i+R/2)' = x_(i+R/2) cos + x_i sin. The product of a
-    query and a key then depends on their contents and their distance alone. No weights.
+    query and a key then depends on their contents and their distance alone. No weights. With
+    `interleaved` the pairs are the dimensions 2i and 2i + 1, as in the paper and in GPT-J.
 
     `scaling` reads longer texts than the model was trained on, `original_max_length` tokens:
 
@@ -43,6 +44,7 @@ class RotaryPositions(keras.layers.Layer):
         scaling: None, or the type of scaling and its parameters.
         rotary_dim: How many dimensions of a head turn, R; even. The others stay as they are. None
             turns all.
+        interleaved: Whether neighbors are the pairs, not dimensions half of R apart.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
     Call arguments:
@@ -77,6 +79,7 @@ class RotaryPositions(keras.layers.Layer):
         rope_theta: float = 10000.0,
         scaling: Mapping[str, Any] | None = None,
         rotary_dim: int | None = None,
+        interleaved: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,7 +92,9 @@ class RotaryPositions(keras.layers.Layer):
                 raise ValueError(f"`rotary_dim` must be even. Received: rotary_dim={rotary_dim}")
         self.rope_theta = rope_theta
         self.scaling = scaling
+        check_types(bool, interleaved=interleaved)
         self.rotary_dim = rotary_dim
+        self.interleaved = interleaved
         self.supports_masking = True
         self._scaling: Any = None if scaling is None else rope_scaling(scaling)
 
@@ -112,14 +117,14 @@ class RotaryPositions(keras.layers.Layer):
         """
         positions = as_positions("positions", positions)
         rotary_dim = self._rotary_dim(heads.shape, positions.shape)
-        settings = heads.shape[-1], rotary_dim, self.rope_theta, self._scaling
+        settings = heads.shape[-1], rotary_dim, self.rope_theta, self._scaling, self.interleaved
         if isinstance(positions, np.ndarray) and positions.ndim == 1:
             tables = _known_tables(tuple(positions.tolist()), *settings)
         else:
             tables = rotary_tables(positions, *settings)
         dtype = keras.backend.standardize_dtype(heads.dtype)
         cosines, sines = (keras.ops.cast(table, dtype) for table in tables)
-        return rotate(heads, cosines, sines, rotary_dim)
+        return rotate(heads, cosines, sines, rotary_dim, self.interleaved)
 
     def bias(self, query_positions: Tensor, key_positions: Tensor) -> None:
         """Add nothing to the scores, for a layer that attends.
@@ -172,18 +177,25 @@ class RotaryPositions(keras.layers.Layer):
         return rotary_dim
 
 
-def rotate(heads: Tensor, cosines: Tensor, sines: Tensor, rotary_dim: int) -> Tensor:
-    """Turn the dimensions i and i + R/2 of each head.
+def rotate(
+    heads: Tensor, cosines: Tensor, sines: Tensor, rotary_dim: int, interleaved: bool = False
+) -> Tensor:
+    """Turn the pairs of dimensions of each head.
 
     Args:
         heads: (B, T, N, H).
         cosines: Broadcasts to the heads.
-        sines: Broadcasts to the heads; negative in the first half of the rotary width R.
+        sines: Broadcasts to the heads; negative for the first dimension of each pair.
         rotary_dim: R.
+        interleaved: Whether the pairs are the dimensions 2i and 2i + 1, not i and i + R/2.
 
     Returns:
         The rotated heads, (B, T, N, H).
     """
+    if interleaved:
+        partners = np.arange(heads.shape[-1], dtype="int32")
+        partners[:rotary_dim] ^= 1  # 1, 0, 3, 2, ...
+        return heads * cosines + keras.ops.take(heads, partners, axis=-1) * sines
     ends = [rotary_dim // 2, rotary_dim][: 1 if rotary_dim == heads.shape[-1] else 2]
     first, second, *rest = keras.ops.split(heads, ends, axis=-1)
     return heads * cosines + keras.ops.concatenate([second, first, *rest], axis=-1) * sines
@@ -195,6 +207,7 @@ def rotary_tables(
     rotary_dim: int,
     rope_theta: float,
     scaling: RopeScaling | None = None,
+    interleaved: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the cosines and the sines that `rotate` multiplies by.
 
@@ -204,6 +217,7 @@ def rotary_tables(
         rotary_dim: How many dimensions turn, R.
         rope_theta: The base of the frequencies.
         scaling: How the frequencies are scaled.
+        interleaved: Whether the pairs are the dimensions 2i and 2i + 1, not i and i + R/2.
 
     Returns:
         Two tables of shape (T, 1, H) or (B, T, 1, H). Dimensions that do not turn have cosine 1 and
@@ -226,6 +240,10 @@ def rotary_tables(
     signs = np.repeat([-factor, factor, 0.0], [half, half, still]).astype("float32")
     scales = np.repeat([factor, 1.0], [rotary_dim, still]).astype("float32")
     cosines, sines = ops.multiply(ops.cos(angles), scales), ops.multiply(ops.sin(angles), signs)
+    if interleaved:
+        pairs = np.arange(rotary_dim).reshape(2, half).T.reshape(-1)  # 0, R/2, 1, R/2 + 1, ...
+        order = np.concatenate([pairs, np.arange(rotary_dim, head_dim)]).astype("int32")
+        cosines, sines = ops.take(cosines, order, axis=-1), ops.take(sines, order, axis=-1)
     return cosines, sines
 
 

@@ -41,6 +41,9 @@ GATED_PARTS = {**ATTENTION, "feed_forward": GatedFeedForward(mlp_dim=12, name="f
 block = partial(reference.transformer_block, attend=partial(multi_head_attention, num_heads=2))
 CASES = {
     "layer_norm": Case(LayerNorm, {}, {"inputs": HIDDEN}, reference.layer_norm),
+    "layer_norm_no_bias": Case(
+        LayerNorm, {"use_bias": False}, {"inputs": HIDDEN}, reference.layer_norm
+    ),
     "layer_norm_epsilon": Case(
         LayerNorm, {"epsilon": 0.1}, {"inputs": HIDDEN}, partial(reference.layer_norm, epsilon=0.1)
     ),

@@ -44,6 +44,10 @@ def rotary(inputs: dict[str, Any], **arguments: Any) -> Case:
 attend = reference.attention_with_positions
 CASES = {
     "rotary": rotary({}, rope_theta=100.0, rotary_dim=8, scaling=YARN),
+    "rotary_interleaved": rotary({}, rope_theta=100.0, rotary_dim=8, interleaved=True),
+    "rotary_interleaved_positions": rotary(
+        {"positions": POSITIONS}, scaling=DYNAMIC, interleaved=True
+    ),
     "rotary_positions": rotary({"positions": POSITIONS}, scaling=DYNAMIC),
     "alibi_bias": Case(
         AlibiBias,

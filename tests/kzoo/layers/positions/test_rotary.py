@@ -251,7 +251,7 @@ def test_dynamic_scaling_needs_two_frequencies():
 def test_a_turn_the_other_way_is_noticed(monkeypatch):
     turn = implementation.rotate
     monkeypatch.setattr(
-        implementation, "rotate", lambda heads, cos, sin, width: turn(heads, cos, -sin, width)
+        implementation, "rotate", lambda heads, cos, sin, *rest: turn(heads, cos, -sin, *rest)
     )
     expected = rotary_positions({}, HEADS.astype("float64"))
     with pytest.raises(AssertionError, match="largest error"):
