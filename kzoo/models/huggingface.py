@@ -57,7 +57,7 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
         write_tensors(restore(arrays, table), temporary)
         if model.tokenizer is not None:
             model.tokenizer.save(temporary)
-        if getattr(model, "sentence", None) is not None:
+        if getattr(model, "sentence", None) is not None and model.sentence.refusal is None:
             write_sentence_settings(model.sentence, config.hidden_dim, temporary)
         temporary.chmod(0o755)
         temporary.replace(folder)

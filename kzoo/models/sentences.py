@@ -44,6 +44,8 @@ class SentenceSettings:
         max_length: Most tokens of a text, or `None` for the model's own limit.
         dense: The dense layer after the pooling, or `None`.
         has_dense: Whether there is one, also where its weights are not at hand.
+        refusal: Why the folder's own settings cannot be used, or `None`. The rest is then without
+            meaning.
     """
 
     pooling: str = "mean"
@@ -51,6 +53,7 @@ class SentenceSettings:
     max_length: int | None = None
     dense: SentenceDense | None = None
     has_dense: bool = False
+    refusal: str | None = None
 
     def __post_init__(self) -> None:
         check_choice(POOLINGS, pooling=self.pooling)
@@ -73,17 +76,24 @@ def read_sentence_settings(folder: pathlib.Path) -> SentenceSettings | None:
         folder: A folder.
 
     Returns:
-        The settings, or `None` where the folder has no `modules.json`.
-
-    Raises:
-        ValueError: If a module or a setting is not implemented, or a file is damaged.
+        The settings, or `None` where the folder has no `modules.json`. Where a module or a setting
+        is not implemented, or a file is damaged, settings with the reason: the transformer alone
+        can be used.
     """
-    path = folder / MODULES
-    if not path.is_file():
+    if not (folder / MODULES).is_file():
         return None
-    modules = _read(path)
+    try:
+        return _read_settings(folder)
+    except ValueError as error:
+        return SentenceSettings(refusal=str(error))
+
+
+def _read_settings(folder: pathlib.Path) -> SentenceSettings:
+    """Read the settings, or raise the reason why they cannot be used."""
+    path = folder / MODULES
+    modules = _read_modules(path)
     found: dict[str, Any] = {"normalize": False, "max_length": _max_length(folder)}
-    kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or len(set(kinds)) != len(kinds):
         _refuse(path, "be a Transformer, a Pooling and at most one Dense and Normalize", kinds)
     for index, (kind, module) in enumerate(zip(kinds, modules, strict=True)):
@@ -105,8 +115,7 @@ def transformer_folder(folder: pathlib.Path) -> pathlib.Path:
     """
     if (folder / "config.json").is_file() or not (folder / MODULES).is_file():
         return folder
-    inner: pathlib.Path = folder / _read(folder / MODULES)[0]["path"]
-    return inner
+    return folder / _read_modules(folder / MODULES)[0]["path"]
 
 
 def write_sentence_settings(settings: SentenceSettings, width: int, folder: pathlib.Path) -> None:
@@ -146,6 +155,26 @@ def write_sentence_settings(settings: SentenceSettings, width: int, folder: path
         ],
     )
     _write(folder / SETTINGS, {"max_seq_length": settings.max_length, "do_lower_case": False})
+
+
+def _read_modules(path: pathlib.Path) -> list[dict[str, str]]:
+    """Read the list of modules, each with a type and a folder inside this one."""
+    modules = _read(path)
+    if not isinstance(modules, list) or not modules or not all(map(_is_module, modules)):
+        _refuse(path, "list modules with a type and a path inside the folder", modules)
+    found: list[dict[str, str]] = modules
+    return found
+
+
+def _is_module(module: Any) -> bool:
+    """Tell a module from anything else; its folder may not lead out of the one that it is in."""
+    if not isinstance(module, dict):
+        return False
+    kind, path = module.get("type"), module.get("path")
+    if not isinstance(kind, str) or not isinstance(path, str):
+        return False
+    inner = pathlib.PurePosixPath(path)
+    return not inner.is_absolute() and ".." not in inner.parts
 
 
 def _read_pooling(folder: pathlib.Path) -> dict[str, Any]:

@@ -73,7 +73,8 @@ class SentenceEncoder(ReadsText, keras.Model):
     Args:
         backbone: A backbone with the output `hidden`.
         pooling: `"mean"` over real tokens, `"cls"`, the first token, or `"max"` over real tokens.
-            None takes everything from the folder, and leaves the other settings no choice.
+            None takes everything from the folder, and leaves the other settings no choice. It must
+            be given where the folder asks for what is not implemented.
         normalize: Whether vectors are scaled to length 1.
         dense: A layer between pooling and normalization, such as `keras.layers.Dense`.
         max_length: Most tokens that `encode` takes of a text by default: 128, or the model's
@@ -239,6 +240,10 @@ def _settings_of(
         if dense is not None:
             raise ValueError("`pooling` must be given with `dense`. Received: pooling=None")
         return SentenceSettings("mean", normalize, max_length)
+    if settings.refusal is not None:
+        raise ValueError(
+            f"`pooling` must be given: the folder's own cannot be used. {settings.refusal}"
+        )
     if not normalize or dense is not None or max_length is not None:
         raise ValueError(
             "`pooling` must be given with `normalize`, `dense` and `max_length`: without it, the "

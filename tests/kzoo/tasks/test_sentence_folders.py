@@ -160,9 +160,29 @@ WRONG_FOLDERS = {
 @pytest.mark.parametrize("name", WRONG_FOLDERS)
 def test_folder_that_is_not_implemented_is_refused(tmp_path, name):
     folder = write_folder(tmp_path / "model", **WRONG_FOLDERS[name])
-    with pytest.raises(ValueError, match=r"The file must .*Received: .*\.json") as told:
-        kzoo.load(folder)
+    backbone = kzoo.load(folder)
+    with pytest.raises(ValueError, match=r"`pooling` must be given.*Received: .*\.json") as told:
+        SentenceEncoder(backbone)
     assert "\n" not in str(told.value)
+    assert SentenceEncoder(backbone, pooling="mean").encode(TEXTS).shape == (3, 16)
+    # The reason travels with the backbone, which can be used alone.
+    kzoo.save(backbone, tmp_path / "backbone.keras")
+    with pytest.raises(ValueError, match="`pooling` must be given"):
+        SentenceEncoder(kzoo.load(tmp_path / "backbone.keras"))
+
+
+MODULE = {"type": "sentence_transformers.models.Transformer", "path": ""}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "modules", [{}, [], 3, [3], [{"path": ""}], [{**MODULE, "path": "../x"}], [MODULE, {}]]
+)
+def test_damaged_list_of_modules(tmp_path, modules):
+    folder = write_folder(tmp_path / "model")
+    write_json(folder / "modules.json", modules)
+    with pytest.raises(ValueError, match=r"list modules with a type.*modules\.json"):
+        SentenceEncoder(kzoo.load(folder))
 
 
 @pytest.mark.once
