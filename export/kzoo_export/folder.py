@@ -129,9 +129,14 @@ def _texts(entry: TensorSpec, tokenizer: Any) -> str:
     rows, length = entry.shape
     limit = tokenizer.max_length if length == OPEN else length
     padding = f"pad_id={tokenizer.pad_id}"
+    side = {"padding": tokenizer.padding_side, "truncation": tokenizer.truncation_side}
+    direction = {name: f', direction="{at}"' * (at != "right") for name, at in side.items()}
+    padding += direction["padding"]
     texts = 'sys.argv[1:] or ["a text"]'
     return _TEXTS.format(
-        truncation=f"tokenizer.enable_truncation({limit})\n" if limit else "",
+        truncation=f"tokenizer.enable_truncation({limit}{direction['truncation']})\n"
+        if limit
+        else "",
         padding=padding if length == OPEN else f"length={length}, {padding}",
         texts=texts if rows == OPEN else f"({texts}) * {rows}",
         batch="texts" if rows == OPEN else f"texts[:{rows}]",

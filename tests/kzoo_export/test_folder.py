@@ -4,6 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from kzoo.data import Tokenizer
 from kzoo_export import Plan, Report, complete_folder, export, plan
 from kzoo_export.spec import RUNTIMES
 from tests.kzoo.models.tiny import tiny_backbone
@@ -20,12 +22,20 @@ from tests.kzoo_export.checks import check_nothing_left
 pytestmark = pytest.mark.once
 
 LENGTH, ROWS, RECIPE = 16, 2, "dynamic_int8"
-TEXTS = ["a sentence about the sea", "another one", "and a third, which has no place in the file"]
+TEXTS = ["a sentence about the sea", "a short one", "and a third, which has no place in the file"]
 
 
 @pytest.fixture(scope="module")
 def backbone() -> keras.Model:
-    return tiny_backbone(with_tokenizer=True)
+    """A model whose texts lose their beginning and are padded in front, where both are unusual."""
+    model = tiny_backbone(with_tokenizer=True)
+    with tempfile.TemporaryDirectory() as folder:
+        model.tokenizer.save(folder)
+        path = Path(folder, "tokenizer_config.json")
+        sides = {"padding_side": "left", "truncation_side": "left"}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **sides}))
+        model.tokenizer = Tokenizer.from_folder(folder)
+    return model
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
