@@ -28,7 +28,7 @@ def list_presets(as_json: Json = False) -> None:
             str(config["num_layers"]),
             str(config["hidden_dim"]),
             f"{preset.num_parameters / 1e6:.1f} M",
-            preset.licence,
+            preset.license,
             preset.description,
         )
     print_table("Presets", table)

@@ -14,7 +14,7 @@ from kzoo.layers.types import Shape, Tensor
 
 @serializable
 class FeedForward(keras.layers.Layer):
-    """Two affine maps with an activation between them, on each position by itself.
+    """Two dense layers with an activation between them, on each position by itself.
 
     out(activation(intermediate(x))). Sub-layers: `intermediate` (D to F) and `out` (F to D).
 

@@ -34,12 +34,12 @@ def layer_norm(inputs: Tensor, gamma: Tensor, beta: Tensor | None, epsilon: floa
     if keras.config.backend() == "torch":
         normalized = keras.ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=epsilon)
     else:
-        centred = x - keras.ops.mean(x, axis=-1, keepdims=True)
-        variance = keras.ops.mean(centred * centred, axis=-1, keepdims=True)
+        centered = x - keras.ops.mean(x, axis=-1, keepdims=True)
+        variance = keras.ops.mean(centered * centered, axis=-1, keepdims=True)
         # The scale joins the factor, not the product: converters fold a product with a constant
         # into the kernel that follows, where the outliers of gamma cost the other weights their
         # precision once they are quantized.
-        normalized = centred * (keras.ops.rsqrt(variance + epsilon) * gamma)
+        normalized = centered * (keras.ops.rsqrt(variance + epsilon) * gamma)
         normalized = normalized if beta is None else normalized + beta
     return keras.ops.cast(normalized, inputs.dtype)
 

@@ -12,7 +12,7 @@ from kzoo.layers.types import Shape, Tensor
 
 @serializable
 class PatchEmbedding(keras.layers.Layer):
-    """An affine map of each square patch of an image, the patches row by row. Sub-layer: `dense`.
+    """A dense layer on each square patch of an image, the patches row by row. Sub-layer: `dense`.
 
     The same as a convolution whose stride is the width of its kernel, which reshapes to that of
     `dense`; as a matrix product it is quantized like the rest of a transformer.
@@ -20,7 +20,7 @@ class PatchEmbedding(keras.layers.Layer):
     Args:
         patch_size: Height and width of a patch, p; divides those of the image.
         hidden_dim: Width of the result, D.
-        use_bias: Whether the map adds a bias.
+        use_bias: Whether a bias is added.
         init_std: Standard deviation of the initial kernel.
         **kwargs: `name`, `dtype` and `trainable`, as for any Keras layer.
 
@@ -60,7 +60,7 @@ class PatchEmbedding(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, images_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         num_patches = self._num_patches(images_shape)
         self.dense = projection(
             self.hidden_dim, self.dtype_policy, self.init_std, "dense", self.use_bias

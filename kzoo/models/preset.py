@@ -48,7 +48,7 @@ class Preset:
     Attributes:
         config: Sizes of the model.
         hub: Repository of its weights on the Hugging Face Hub.
-        licence: SPDX name of the licence of the weights.
+        license: SPDX name of the license of the weights.
         num_parameters: Published number of weights.
         description: One line for listings.
         weights: Python package with the weights, where there is one.
@@ -57,7 +57,7 @@ class Preset:
 
     config: ModelConfig
     hub: str
-    licence: str
+    license: str
     num_parameters: int
     description: str
     weights: PackagedFolder | None = None
@@ -78,7 +78,7 @@ class Preset:
             "family": self.family,
             "config": self.config.to_dict(),
             "hub": self.hub,
-            "licence": self.licence,
+            "license": self.license,
             "num_parameters": self.num_parameters,
             "description": self.description,
         }

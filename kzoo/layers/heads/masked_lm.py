@@ -102,7 +102,7 @@ class MaskedLMHead(keras.layers.Layer):
         mask_positions_shape: Shape | None = None,
         token_table_shape: Shape | None = None,
     ) -> None:
-        """Create the map, the normalization, the bias and, without a table, the kernel."""
+        """Create the dense layer, the normalization, the bias and, without a table, the kernel."""
         width = self.hidden_dim or hidden_shape[-1]
         if token_table_shape is not None:
             self._check_table(token_table_shape, width)

@@ -44,7 +44,7 @@ class NextSentenceHead(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=2)
 
     def build(self, pooled_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         self.dense = projection(2, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(pooled_shape)
 

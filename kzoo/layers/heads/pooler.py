@@ -13,7 +13,7 @@ from kzoo.layers.types import Shape, Tensor
 
 @serializable
 class Pooler(keras.layers.Layer):
-    """BERT's pooler: an affine map and an activation, on the first position. Sub-layer: `dense`.
+    """BERT's pooler: a dense layer and an activation, on the first position. Sub-layer: `dense`.
 
     Args:
         hidden_dim: Width of the result. None keeps the width of the hidden states.
@@ -58,7 +58,7 @@ class Pooler(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def build(self, hidden_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         first_shape, width = self._first_shape(hidden_shape), self.hidden_dim or hidden_shape[-1]
         self.dense = projection(width, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(first_shape)

@@ -51,7 +51,7 @@ class SentenceOrderHead(keras.layers.Layer):
         self.pooled_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, pooled_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         self.dense = projection(2, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(pooled_shape)
 

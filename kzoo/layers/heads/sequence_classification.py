@@ -56,7 +56,7 @@ class SequenceClassificationHead(keras.layers.Layer):
         self.pooled_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, pooled_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         self.dense = projection(self.num_classes, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(pooled_shape)
 

@@ -60,7 +60,7 @@ class SpanHead(keras.layers.Layer):
         self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         self.dense = projection(2, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(hidden_shape)
 

@@ -57,7 +57,7 @@ class TokenClassificationHead(keras.layers.Layer):
         self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape) -> None:
-        """Create the map."""
+        """Create the dense layer."""
         self.dense = projection(self.num_classes, self.dtype_policy, self.init_std, name="dense")
         self.dense.build(hidden_shape)
 

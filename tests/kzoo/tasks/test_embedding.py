@@ -22,7 +22,7 @@ def backbone():
     return model
 
 
-def test_the_embedding_is_the_normalised_mean_of_real_positions(backbone):
+def test_the_embedding_is_the_normalized_mean_of_real_positions(backbone):
     encoder = kzoo.tasks.SentenceEncoder(backbone)
     inputs = example_inputs(SMALL.vocab_size)
     assert list(encoder.input) == ["token_ids", "segment_ids", "padding_mask"]

@@ -91,9 +91,9 @@ def symmetric(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 def exact_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Round a matrix to 8 bits with one scale for each column, so that no product saturates.
 
-    Processors without a dot-product instruction for 8 bits add the products of two neighbouring
+    Processors without a dot-product instruction for 8 bits add the products of two neighboring
     rows in 16 bits, and clip what does not fit: silently, and only there. With |a| + |b| <= 128 for
-    the neighbours a and b of one sign, 255 a + 255 b always fits.
+    the neighbors a and b of one sign, 255 a + 255 b always fits.
 
     Args:
         matrix: (K, N).

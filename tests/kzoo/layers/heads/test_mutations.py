@@ -46,11 +46,11 @@ MISTAKES = {
         "replaced_token_head",
         partial(reference.replaced_token_head, activation="relu"),
     ),
-    "neighbouring_tokens": (
+    "neighboring_tokens": (
         "token_classification_head",
         lambda weights, hidden: reference.token_classification_head(weights, np.roll(hidden, 1, 1)),
     ),
-    "neighbouring_rows": (
+    "neighboring_rows": (
         "sequence_classification_head",
         lambda weights, pooled: reference.sequence_classification_head(weights, pooled[::-1]),
     ),

@@ -40,7 +40,7 @@ def quantize_weights(model: ir.Model, magnitudes: dict[str, np.ndarray]) -> None
 
 
 @hypothesis.given(matrices)
-def test_neighbouring_products_fit_16_bits(matrix: np.ndarray) -> None:
+def test_neighboring_products_fit_16_bits(matrix: np.ndarray) -> None:
     elements, scales = exact_columns(matrix)
     assert elements.shape == matrix.shape
     wide = np.concatenate([elements, np.zeros_like(elements[: len(elements) % 2])]).astype(int)
