@@ -85,8 +85,10 @@ def read_tokenizer(folder: pathlib.Path) -> tuple[tokenizers.Tokenizer, dict[str
     elif all((folder / name).is_file() for name in BYTE_PAIR):
         backend = _slow(folder / BYTE_PAIR[0], _byte_pair, config)
     else:
+        pieces = [path.name for path in sorted(folder.glob("*.model"))]
+        hint = f"{pieces[0]} alone is not read: save {FAST} with transformers. " if pieces else ""
         raise ValueError(
-            f"The folder must contain {FAST}, {WORD_PIECE} or {' and '.join(BYTE_PAIR)}. "
+            f"The folder must contain {FAST}, {WORD_PIECE} or {' and '.join(BYTE_PAIR)}. {hint}"
             f"Received: {folder}"
         )
     _add_tokens(backend, folder / _ADDED)
