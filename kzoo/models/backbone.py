@@ -1,6 +1,7 @@
 """What backbones have in common: how they are made, and the tokenizer that travels with them."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import keras
@@ -134,6 +135,44 @@ class Backbone(ReadsText):
         model = cls(**arguments)
         model.sentence = sentence and SentenceSettings(**sentence)
         return model
+
+
+class OnBackbone(ReadsText):
+    """A mixin for functional Keras models that are made of the layers of a backbone."""
+
+    def adopt(self, backbone: Any, config: Any) -> None:
+        """Take from a backbone what the model has in common with it, after the graph is made.
+
+        Args:
+            backbone: The backbone.
+            config: Its sizes, without what the model does not use.
+        """
+        self.config = config
+        self.dtype_policy = backbone.dtype_policy
+        self.tokenizer = backbone.tokenizer
+        # Called when the model is saved: serializing is slow, and few models are saved.
+        self.serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Build the model that `get_config` described.
+
+        Args:
+            config: The result of `get_config`: arguments, and parts as Keras writes any object.
+            custom_objects: Classes by registered name, besides the registered ones.
+
+        Returns:
+            The model, with new weights.
+        """
+        arguments = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects)
+            if isinstance(value, Mapping)
+            else value
+            for name, value in config.items()
+        }
+        return cls(**arguments)
 
 
 def mark_inputs(model: Any, tokenizer: Tokenizer | None) -> None:

@@ -2,20 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import keras
 
 from kzoo import layers
 from kzoo.arguments import check_choice, check_positive_integers, check_rates
-from kzoo.models.backbone import ReadsText
+from kzoo.models.backbone import OnBackbone
 
 Outputs = Mapping[str, Any]
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class BackboneWithHead(ReadsText, keras.Model):
+class BackboneWithHead(OnBackbone, keras.Model):
     """A backbone and a head: the inputs of the backbone, and the output `logits`.
 
     `kzoo.load(folder, head=...)` makes it with the weights of a checkpoint, `kzoo.save_huggingface`
@@ -57,21 +56,18 @@ class BackboneWithHead(ReadsText, keras.Model):
     ) -> None:
         converter = converter_of(backbone)
         check_choice([part for part in HEADS if part in converter.architectures], head=head)
-        self_labels = _labels(labels)
+        names = _labels(labels)
         rate = backbone.config.dropout if dropout is None else dropout
         check_rates(dropout=rate)
         settings = converter.head_settings.get(head, {})
-        graph = HEADS[head](backbone, settings, len(self_labels), rate)
+        graph = HEADS[head](backbone, settings, len(names), rate)
         super().__init__(inputs=backbone.input, outputs={"logits": graph}, name=name)
 
         pooled = "pooled" in backbone.output and any(each.name == "pooler" for each in self.layers)
-        self.config = dataclasses.replace(backbone.config, pooler=pooled)
-        self.dtype_policy = backbone.dtype_policy
+        self.adopt(backbone, dataclasses.replace(backbone.config, pooler=pooled))
         self.head = head
-        self.labels = self_labels
+        self.labels = names
         self.dropout = rate
-        self.tokenizer = backbone.tokenizer
-        self._serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.
@@ -80,28 +76,12 @@ class BackboneWithHead(ReadsText, keras.Model):
             The serialized backbone, as Keras writes any object, and the arguments.
         """
         return {
-            "backbone": self._serialize_backbone(),
+            "backbone": self.serialize_backbone(),
             "head": self.head,
             "labels": list(self.labels),
             "dropout": self.dropout,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Build the model that `get_config` described.
-
-        Args:
-            config: The result of `get_config`.
-            custom_objects: Classes by registered name, besides the registered ones.
-
-        Returns:
-            The model, with new weights.
-        """
-        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**{**config, "backbone": backbone})
 
 
 def converter_of(backbone: Any) -> Any:

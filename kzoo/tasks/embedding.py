@@ -1,9 +1,8 @@
 """Texts to vectors."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from kzoo import layers
 from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.serialization import serializable
-from kzoo.models.backbone import ReadsText
+from kzoo.models.backbone import OnBackbone
 from kzoo.models.sentences import SentenceDense, SentenceSettings
 from kzoo.tasks.batching import batches_of_similar_length, power_of_two
 
@@ -61,7 +60,7 @@ class UnitNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kzoo")
-class SentenceEncoder(ReadsText, keras.Model):
+class SentenceEncoder(OnBackbone, keras.Model):
     """Sentences to vectors: the hidden states of a backbone, pooled and normalized.
 
     By default as the folder says that the backbone was loaded from, where it is one of
@@ -130,13 +129,9 @@ class SentenceEncoder(ReadsText, keras.Model):
         if settings.dense is not None:
             _assign(dense, settings.dense)
 
-        self.config = _without_pooler(backbone.config)
-        self.dtype_policy = policy
-        self.tokenizer = backbone.tokenizer
+        self.adopt(backbone, _without_pooler(backbone.config))
         self.settings = settings
         self.dense = dense
-        # Called when the model is saved: serializing is slow, and few models are saved.
-        self._serialize_backbone = partial(keras.saving.serialize_keras_object, backbone)
 
     @property
     def sentence(self) -> SentenceSettings:
@@ -195,33 +190,13 @@ class SentenceEncoder(ReadsText, keras.Model):
         """
         dense = self.dense and keras.saving.serialize_keras_object(self.dense)
         return {
-            "backbone": self._serialize_backbone(),
+            "backbone": self.serialize_backbone(),
             "pooling": self.settings.pooling,
             "normalize": self.settings.normalize,
             "dense": dense,
             "max_length": self.settings.max_length,
             "name": self.name,
         }
-
-    @classmethod
-    def from_config(
-        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Build the model that `get_config` described.
-
-        Args:
-            config: The result of `get_config`.
-            custom_objects: Classes by registered name, besides the registered ones.
-
-        Returns:
-            The model, with new weights.
-        """
-        parts = {
-            name: config[name]
-            and keras.saving.deserialize_keras_object(config[name], custom_objects)
-            for name in ("backbone", "dense")
-        }
-        return cls(**{**config, **parts})
 
 
 _POOLINGS: dict[str, type[keras.layers.Layer]] = {
