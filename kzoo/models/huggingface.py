@@ -109,11 +109,13 @@ def load_folder_tokenizer(root: pathlib.Path) -> Tokenizer:
         The tokenizer.
     """
     folder = transformer_folder(root)
-    if not (folder / "config.json").is_file():
+    try:
+        source = _read_json(folder / "config.json")
+        converter = _converters()[_family_of(source, (), folder)]
+        config = converter.read_config(source, ())
+    except ValueError:  # No model of this library is described: its tokenizer may be of use.
         return Tokenizer.from_folder(folder)
-    source = _read_json(folder / "config.json")
-    converter = _converters()[_family_of(source, (), folder)]
-    return read_tokenizer(folder, converter.read_config(source, ()))
+    return read_tokenizer(folder, config)
 
 
 def read_tokenizer(folder: pathlib.Path, config: Any) -> Tokenizer:

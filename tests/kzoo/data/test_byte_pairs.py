@@ -149,3 +149,12 @@ def test_tokenizer_of_a_folder_makes_the_inputs_of_its_model(vocabulary, tmp_pat
     assert kzoo.load_tokenizer(folder).inputs == ("token_ids", "padding_mask")
     (folder / "config.json").write_text('{"model_type": "bert"}', "utf-8")
     assert kzoo.load_tokenizer(folder).inputs == ("token_ids", "segment_ids", "padding_mask")
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "gpt2"}', '{"file": "a.tflite"}', "{"])
+def test_tokenizer_of_another_model(vocabulary, tmp_path, text):
+    folder = folder_of(vocabulary, tmp_path / "model", {}, fast=False)
+    (folder / "config.json").write_text(text, "utf-8")
+    assert kzoo.load_tokenizer(folder).inputs == ("token_ids", "padding_mask")
+    (folder / "config.json").unlink()
+    assert kzoo.load_tokenizer(folder).inputs == ("token_ids", "padding_mask")
