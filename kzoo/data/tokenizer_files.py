@@ -1,6 +1,5 @@
 """The files of a tokenizer in the Hugging Face layout."""
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from operator import itemgetter
@@ -10,6 +9,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from kzoo.arguments import is_integer
+from kzoo.json_file import read_json_object
 
 # Files of the Hugging Face layout.
 FAST, CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -75,9 +75,9 @@ def read_tokenizer(folder: pathlib.Path) -> tuple[tokenizers.Tokenizer, dict[str
     Raises:
         ValueError: If the folder has no tokenizer, or a file is damaged.
     """
-    named = _read_json(folder / _SPECIAL_MAP)
+    named = _read_if_there(folder / _SPECIAL_MAP)
     config = {name: named[name] for name in SPECIAL if name in named}
-    config |= _read_json(folder / CONFIG)
+    config |= _read_if_there(folder / CONFIG)
     if (folder / FAST).is_file():
         return _fast(folder / FAST, config), config
     if (folder / WORD_PIECE).is_file():
@@ -122,16 +122,8 @@ def content_of(token: str | Mapping[str, Any]) -> str:
     return token if isinstance(token, str) else token["content"]
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"The file must contain a JSON object. Received: {path}")
-    return config
+def _read_if_there(path: pathlib.Path) -> dict[str, Any]:
+    return read_json_object(path) if path.is_file() else {}
 
 
 def _fast(path: pathlib.Path, config: Mapping[str, Any]) -> tokenizers.Tokenizer:
@@ -219,7 +211,7 @@ def _add_special_tokens(
 
 def _add_tokens(backend: tokenizers.Tokenizer, path: pathlib.Path) -> None:
     """Add the tokens that a slow tokenizer keeps beside its vocabulary, by id."""
-    added = _read_json(path)
+    added = _read_if_there(path)
     if not all(is_integer(number, least=0) for number in added.values()):
         raise ValueError(f"The file must have the id of each token. Received: {path}")
     for token, number in sorted(added.items(), key=itemgetter(1)):

@@ -53,3 +53,21 @@ def merge_padding_masks(
             check_mask(mask, name)
             check_shape(name, mask.shape, ("BT",), sizes)
     return merge_masks(padding_mask, attached)
+
+
+def real_positions(
+    hidden: Tensor, padding_mask: Tensor | None, attached: Tensor | None, dtype: str
+) -> Tensor | None:
+    """Return factors of hidden states: 1 at real positions and 0 at padding.
+
+    Args:
+        hidden: (B, T, D).
+        padding_mask: As for `merge_padding_masks`.
+        attached: As for `merge_padding_masks`.
+        dtype: Dtype of the factors.
+
+    Returns:
+        (B, T, 1), or None if both masks are None.
+    """
+    merged = merge_padding_masks(hidden, padding_mask, attached)
+    return None if merged is None else keras.ops.expand_dims(keras.ops.cast(merged, dtype), -1)

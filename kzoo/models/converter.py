@@ -58,7 +58,6 @@ class Converter:
         prefix: What names begin with where a model has a head.
         fields: The name of a setting in `config.json`, by field of the config.
         tables: What becomes of the weights of each part; `{}` stands for the number of a layer.
-            The part `"dropped"` has what no model of this library needs.
         optional: The part that only some folders have, by the field that tells.
         defaults: What Hugging Face takes for a setting that is left out, where the config's own
             default is another.

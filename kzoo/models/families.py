@@ -70,6 +70,16 @@ def presets() -> dict[str, "Preset"]:
     return {name: each for family in FAMILIES.values() for name, each in family.presets.items()}
 
 
+def converters() -> dict[str, Any]:
+    """Collect the converters of the families that Hugging Face has.
+
+    Returns:
+        `Converter` by `model_type`.
+    """
+    found = ((name, family.converter) for name, family in FAMILIES.items())
+    return {name: converter for name, converter in found if converter is not None}
+
+
 def classes() -> dict[str, tuple[str, str]]:
     """Say where the classes of the families are.
 

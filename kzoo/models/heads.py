@@ -9,6 +9,7 @@ import keras
 from kzoo import layers
 from kzoo.arguments import check_choice, check_positive_integers, check_rates
 from kzoo.models.backbone import OnBackbone
+from kzoo.models.families import converters
 
 Outputs = Mapping[str, Any]
 
@@ -96,15 +97,13 @@ def converter_of(backbone: Any) -> Any:
     Raises:
         ValueError: If it is no backbone of a family that Hugging Face has.
     """
-    from kzoo.models.families import FAMILIES
-
-    family = FAMILIES.get(getattr(getattr(backbone, "config", None), "family", ""))
-    if family is None or family.converter is None or not hasattr(backbone, "tokenizer"):
+    converter = converters().get(getattr(getattr(backbone, "config", None), "family", ""))
+    if converter is None or not hasattr(backbone, "tokenizer"):
         raise ValueError(
             "`backbone` must be a backbone of a family that Hugging Face has too. "
             f"Received: backbone of type {type(backbone).__name__}"
         )
-    return family.converter
+    return converter
 
 
 def _labels(labels: Sequence[str] | int) -> tuple[str, ...]:

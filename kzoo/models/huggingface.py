@@ -12,14 +12,16 @@ import keras
 import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
+from kzoo.json_file import read_json_object
 from kzoo.models.converter import Converter
-from kzoo.models.families import FAMILIES
+from kzoo.models.families import FAMILIES, converters
 from kzoo.models.heads import CLASSIFIERS, BackboneWithHead, converter_of
 from kzoo.models.sentences import (
     read_sentence_settings,
     transformer_folder,
     write_sentence_settings,
 )
+from kzoo.models.variables import arrays_by_path, variables_by_path
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 
@@ -37,11 +39,11 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
         ValueError: If the model is of no known family, or the folder has content.
     """
     config = getattr(model, "config", None)
-    converter = _converters().get(getattr(config, "family", ""))
+    converter = converters().get(getattr(config, "family", ""))
     if config is None or converter is None:
         raise ValueError(
             "`model` must be a model of kzoo, of a family that Hugging Face has too: "
-            f"{', '.join(_converters())}. Received: model of type {type(model).__name__}"
+            f"{', '.join(converters())}. Received: model of type {type(model).__name__}"
         )
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -50,9 +52,11 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write_config(model, converter, temporary / "config.json")
+        arrays = arrays_by_path(model)
         # The dense layer of a sentence encoder is no part of the transformer.
-        own = {path for path in _variables(model) if not path.startswith("dense/")}
-        arrays = {path: _to_numpy(_variables(model)[path]) for path in own}
+        dense = getattr(model, "dense", None)
+        for variable in dense.weights if dense is not None else ():
+            del arrays[variable.path]
         table = converter.written_table(config, getattr(model, "head", None))
         write_tensors(restore(arrays, table), temporary)
         if model.tokenizer is not None:
@@ -84,10 +88,10 @@ def load_folder(
     """
     sentence = read_sentence_settings(root)
     folder = transformer_folder(root)
-    source = _read_json(folder / "config.json")
+    source = _read_config(folder)
     tensors = read_tensors(folder) if weights == "pretrained" else {}
     family = _family_of(source, tensors, folder)
-    converter = _converters()[family]
+    converter = converters()[family]
     names = {converter.plain_name(name) for name in tensors}
     model = FAMILIES[family].backbone_class(converter.read_config(source, names))
     model.sentence = sentence
@@ -110,8 +114,8 @@ def load_folder_tokenizer(root: pathlib.Path) -> Tokenizer:
     """
     folder = transformer_folder(root)
     try:
-        source = _read_json(folder / "config.json")
-        converter = _converters()[_family_of(source, (), folder)]
+        source = _read_config(folder)
+        converter = converters()[_family_of(source, (), folder)]
         config = converter.read_config(source, ())
     except ValueError:  # No model of this library is described: its tokenizer may be of use.
         return Tokenizer.from_folder(folder)
@@ -162,18 +166,12 @@ def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def _converters() -> dict[str, Converter]:
-    """Return the converters of the families that Hugging Face has, by `model_type`."""
-    found = ((name, family.converter) for name, family in FAMILIES.items())
-    return {name: converter for name, converter in found if converter is not None}
-
-
 def _family_of(source: dict[str, Any], names: Iterable[str], folder: pathlib.Path) -> str:
     """Tell the family of a folder: by what its configuration says, else by its weights' names."""
     found = source.get("model_type") or _guess_family(source, names)
-    if found not in _converters():
+    if found not in converters():
         raise ValueError(
-            f"`model_type` in config.json must be one of {', '.join(_converters())}. "
+            f"`model_type` in config.json must be one of {', '.join(converters())}. "
             f"Received: model_type={source.get('model_type')!r} in {folder}"
         )
     return str(found)
@@ -182,12 +180,12 @@ def _family_of(source: dict[str, Any], names: Iterable[str], folder: pathlib.Pat
 def _guess_family(source: dict[str, Any], names: Iterable[str]) -> str:
     """Tell the family by the architecture, else by the prefix of the weights' names."""
     classes = set(source.get("architectures") or ())
-    for name, converter in _converters().items():
+    for name, converter in converters().items():
         if classes & set(converter.architectures.values()):
             return name
     prefixed = {
         name
-        for name, converter in _converters().items()
+        for name, converter in converters().items()
         if any(weight.startswith(converter.prefix) for weight in names)
     }
     return prefixed.pop() if len(prefixed) == 1 else ""
@@ -204,8 +202,8 @@ def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
     Raises:
         ValueError: If the weights do not match the model; the message lists both sides.
     """
-    converter = _converters()[model.config.family]
-    variables = _variables(model)
+    converter = converters()[model.config.family]
+    variables = variables_by_path(model)
     shapes = {path: tuple(variable.shape) for path, variable in variables.items()}
     table = converter.table(model.config, getattr(model, "head", None))
     arrays = rename(tensors, table, shapes, converter.plain_name, strict)
@@ -213,21 +211,8 @@ def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
         variables[path].assign(array)
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    return {variable.path: variable for variable in model.weights}
-
-
-def _to_numpy(variable: keras.Variable) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float32")
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ValueError(f"The folder must contain config.json. Received: {path.parent}") from error
-    except ValueError as error:
-        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"The file must contain a JSON object. Received: {path}")
-    return content
+def _read_config(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"The folder must contain {path.name}. Received: {folder}")
+    return read_json_object(path)

@@ -9,8 +9,7 @@ import numpy as np
 
 from kzoo.arguments import require_packages
 from kzoo.models.families import FAMILIES
-
-Array = np.ndarray
+from kzoo.models.variables import arrays_by_path, variables_by_path
 
 # KerasHub's arguments by field of the config.
 _FIELDS = {
@@ -126,8 +125,8 @@ def from_keras_hub(backbone: keras.Model, name: str | None = None) -> keras.Mode
     sizes = {ours: getattr(hub, argument) for ours, argument in theirs.fields.items()}
     config = FAMILIES[family].config_class(**sizes, attention_dropout=hub.dropout, **theirs.fixed)
     model = FAMILIES[family].backbone_class(config, hub.dtype_policy, name or backbone.name)
-    arrays = {path: _to_numpy(variable) for path, variable in _variables(backbone).items()}
-    for path, variable in _variables(model).items():
+    arrays = arrays_by_path(backbone)
+    for path, variable in variables_by_path(model).items():
         source = _path(theirs, path)
         if source is None:  # RoBERTa's one segment, which KerasHub leaves out
             variable.assign(np.zeros(variable.shape, "float32"))
@@ -176,11 +175,11 @@ def to_keras_hub(model: keras.Model) -> keras.Model:
     sizes = {argument: getattr(config, ours) for ours, argument in theirs.fields.items()}
     policy = keras.dtype_policies.get(model.dtype_policy)
     hub = getattr(keras_hub.models, theirs.name)(**sizes, dtype=policy, name=model.name)
-    arrays = {path: _to_numpy(variable) for path, variable in _variables(model).items()}
+    arrays = arrays_by_path(model)
     arrays[_POSITIONS] = arrays[_POSITIONS][config.position_start :]
     if config.num_segments == 1:
         arrays[_POSITIONS] = arrays[_POSITIONS] + arrays[_SEGMENTS]
-    variables = _variables(hub)
+    variables = variables_by_path(hub)
     for path, array in arrays.items():
         target = _path(theirs, path)
         if target is not None:
@@ -198,11 +197,3 @@ def _path(theirs: Counterpart, path: str) -> str | None:
         if path == ours or path.startswith(f"{ours}/"):
             return (other + path.removeprefix(ours)).format(number)
     return None
-
-
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    return {variable.path: variable for variable in model.weights}
-
-
-def _to_numpy(variable: keras.Variable) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value), "float32")

@@ -7,10 +7,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from kzoo.data.tokenizer_files import FILES as TOKENIZER_FILES
 from kzoo.models.config import ModelConfig
 
-_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES)
+_MODEL_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +93,10 @@ def is_preset(source: str | os.PathLike[str], presets: Mapping[str, Preset]) -> 
     Returns:
         True if it is the name of a preset and no such folder.
     """
-    known = ("config.json", *TOKENIZER_FILES)
-    return source in presets and not any(pathlib.Path(source, name).is_file() for name in known)
+    if source not in presets:
+        return False
+    known = ("config.json", *_tokenizer_files())
+    return not any(pathlib.Path(source, name).is_file() for name in known)
 
 
 def find_preset(name: str, presets: Mapping[str, Preset]) -> Preset:
@@ -133,7 +134,8 @@ def weights_folder(name: str, preset: Preset) -> pathlib.Path:
     Returns:
         The folder, in the Hugging Face layout.
     """
-    return _packaged(preset.weights) or _download(name, preset, preset.weights, _FILES)
+    files = (*_MODEL_FILES, *_tokenizer_files())
+    return _packaged(preset.weights) or _download(name, preset, preset.weights, files)
 
 
 def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
@@ -147,8 +149,15 @@ def vocabulary_folder(name: str, preset: Preset) -> pathlib.Path:
         The folder.
     """
     return _packaged(preset.vocabulary) or _download(
-        name, preset, preset.vocabulary, TOKENIZER_FILES
+        name, preset, preset.vocabulary, _tokenizer_files()
     )
+
+
+def _tokenizer_files() -> tuple[str, ...]:
+    """Return the files of a tokenizer. Their module takes NumPy, which a list of presets spares."""
+    from kzoo.data.tokenizer_files import FILES
+
+    return FILES
 
 
 def _packaged(folder: PackagedFolder | None) -> pathlib.Path | None:

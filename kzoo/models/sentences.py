@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kzoo.arguments import check_choice
+from kzoo.json_file import read_json, read_json_object
 from kzoo.weights import read_tensors, write_tensors
 
 MODULES, SETTINGS = "modules.json", "sentence_bert_config.json"
@@ -32,6 +33,9 @@ class SentenceDense:
     kernel: np.ndarray
     bias: np.ndarray | None
     activation: str
+
+    def __post_init__(self) -> None:
+        check_choice(_ACTIVATIONS.values(), activation=self.activation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +163,7 @@ def write_sentence_settings(settings: SentenceSettings, width: int, folder: path
 
 def _read_modules(path: pathlib.Path) -> list[dict[str, str]]:
     """Read the list of modules, each with a type and a folder inside this one."""
-    modules = _read(path)
+    modules = read_json(path)
     if not isinstance(modules, list) or not modules or not all(map(_is_module, modules)):
         _refuse(path, "list modules with a type and a path inside the folder", modules)
     found: list[dict[str, str]] = modules
@@ -180,7 +184,7 @@ def _is_module(module: Any) -> bool:
 def _read_pooling(folder: pathlib.Path) -> dict[str, Any]:
     """Read the mode of a pooling, as any version of sentence-transformers writes it."""
     path = folder / "config.json"
-    config = _read(path)
+    config = read_json_object(path)
     modes = {"cls_token": "cls", "mean_tokens": "mean", "max_tokens": "max"}
     prefix = "pooling_mode_"
     flags = [k.removeprefix(prefix) for k, on in config.items() if k.startswith(prefix) and on]
@@ -193,7 +197,7 @@ def _read_pooling(folder: pathlib.Path) -> dict[str, Any]:
 def _read_dense(folder: pathlib.Path) -> dict[str, Any]:
     """Read a dense layer and its weights."""
     path = folder / "config.json"
-    config = _read(path)
+    config = read_json_object(path)
     name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
     if name not in _ACTIVATIONS:
         _refuse(path, f"have an activation of {', '.join(_ACTIVATIONS)}", name)
@@ -217,7 +221,7 @@ _READERS: dict[str, Callable[[pathlib.Path], dict[str, Any]]] = {
 def _max_length(folder: pathlib.Path) -> int | None:
     """Read the most tokens of a text."""
     path = transformer_folder(folder) / SETTINGS
-    config: Mapping[str, Any] = _read(path) if path.is_file() else {}
+    config: Mapping[str, Any] = read_json_object(path) if path.is_file() else {}
     if config.get("do_lower_case"):
         _refuse(path, "leave the case of texts to the tokenizer: `do_lower_case` false", True)
     length: int | None = config.get("max_seq_length")
@@ -226,20 +230,13 @@ def _max_length(folder: pathlib.Path) -> int | None:
 
 def _check_prompts(path: pathlib.Path) -> None:
     """Refuse a text that sentence-transformers would put before every other one."""
-    name = _read(path).get("default_prompt_name") if path.is_file() else None
+    name = read_json_object(path).get("default_prompt_name") if path.is_file() else None
     if name is not None:
         _refuse(path, "have no prompt by default: put it before your texts", name)
 
 
 def _refuse(path: pathlib.Path, must: str, received: Any) -> None:
     raise ValueError(f"The file must {must}. Received: {received!r} in {path}")
-
-
-def _read(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The file is not valid JSON ({error}). Received: {path}") from error
 
 
 def _write(path: pathlib.Path, content: Any) -> None:

@@ -130,7 +130,7 @@ class SentenceEncoder(OnBackbone, keras.Model):
             _assign(dense, settings.dense)
 
         self.adopt(backbone, _without_pooler(backbone.config))
-        self.settings = settings
+        self.settings = dataclasses.replace(settings, dense=None)  # its weights are the layer's
         self.dense = dense
 
     @property

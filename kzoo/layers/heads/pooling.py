@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from kzoo.layers.keras_masks import merge_padding_masks
+from kzoo.layers.keras_masks import real_positions
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
@@ -55,7 +55,7 @@ class MeanPooling(keras.layers.Layer):
         """Pool; see the class."""
         precise = keras.backend.result_type(hidden.dtype, "float32")
         attached = mask if hidden_mask is None else hidden_mask
-        real = _real_positions(hidden, padding_mask, attached, precise)
+        real = real_positions(hidden, padding_mask, attached, precise)
         if real is None:
             mean = keras.ops.mean(keras.ops.cast(hidden, precise), axis=1)
             return keras.ops.cast(mean, hidden.dtype)
@@ -119,7 +119,7 @@ class MaxPooling(keras.layers.Layer):
     ) -> Tensor:
         """Pool; see the class."""
         attached = mask if hidden_mask is None else hidden_mask
-        real = _real_positions(hidden, padding_mask, attached, hidden.dtype)
+        real = real_positions(hidden, padding_mask, attached, hidden.dtype)
         if real is not None:
             hidden = hidden * real + hidden[:, :1] * (1.0 - real)
         return keras.ops.max(hidden, axis=1)
@@ -176,11 +176,3 @@ class FirstPooling(keras.layers.Layer):
 
     def compute_mask(self, hidden: Tensor, previous_mask: Tensor | None) -> None:
         """Carry no mask on: one vector has no positions."""
-
-
-def _real_positions(
-    hidden: Tensor, padding_mask: Tensor | None, attached: Tensor | None, dtype: str
-) -> Tensor | None:
-    """Return 1 at real positions and 0 at padding, (B, T, 1), or `None` without a mask."""
-    merged = merge_padding_masks(hidden, padding_mask, attached)
-    return None if merged is None else keras.ops.expand_dims(keras.ops.cast(merged, dtype), -1)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from kzoo.arguments import check_positive_numbers, check_rates
-from kzoo.layers.keras_masks import merge_padding_masks
+from kzoo.layers.keras_masks import real_positions
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
@@ -75,10 +75,9 @@ class SpanHead(keras.layers.Layer):
         """Score; see the class."""
         logits = self.dense(self.hidden_dropout(hidden, training=training))
         attached = mask if hidden_mask is None else hidden_mask
-        padding_mask = merge_padding_masks(hidden, padding_mask, attached)
-        if padding_mask is None:
+        real = real_positions(hidden, padding_mask, attached, logits.dtype)  # (B, T, 1)
+        if real is None:
             return logits
-        real = keras.ops.expand_dims(keras.ops.cast(padding_mask, logits.dtype), -1)  # (B, T, 1)
         return logits * real + (1.0 - real) * PADDING_LOGIT
 
     def compute_output_shape(

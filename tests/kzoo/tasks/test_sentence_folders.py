@@ -140,6 +140,27 @@ def test_backbone_in_a_keras_file_keeps_the_pooling(tmp_path):
     np.testing.assert_array_equal(loaded.encode(TEXTS), expected)
 
 
+@pytest.mark.once
+def test_dense_layer_of_any_name_is_written(tmp_path):
+    dense = keras.layers.Dense(3, use_bias=False, activation="relu", name="mine")
+    encoder = SentenceEncoder(tiny_backbone(with_tokenizer=True), pooling="mean", dense=dense)
+    kzoo.save_huggingface(encoder, tmp_path / "folder")
+    again = SentenceEncoder(kzoo.load(tmp_path / "folder", strict=True))
+    np.testing.assert_allclose(again.encode(TEXTS), encoder.encode(TEXTS), atol=1e-6, rtol=0)
+    dense.activation = keras.activations.sigmoid
+    with pytest.raises(ValueError, match=r"`activation` must be .*Received: activation='sigmoid'"):
+        kzoo.save_huggingface(encoder, tmp_path / "another")
+    assert not (tmp_path / "another").exists()
+
+
+@pytest.mark.once
+def test_pooling_that_is_no_object_is_refused(tmp_path):
+    folder = write_folder(tmp_path / "model")
+    write_json(folder / "1_Pooling" / "config.json", [1])
+    with pytest.raises(ValueError, match="must contain a JSON object"):
+        SentenceEncoder(kzoo.load(folder))
+
+
 WRONG_FOLDERS = {
     "two poolings": {"pooling": {FLAGS["cls"]: True, FLAGS["max"]: True}},
     "another pooling": {"pooling": {"pooling_mode_lasttoken": True}},
