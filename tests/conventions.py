@@ -7,12 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.layers import MaskedLMHead
+from kzoo.layers import MaskedLMHead, RelativeKeys
 from tests.arrays import Array, Inputs, graph_inputs, to_numpy
 
 MASKS = ("mask", "padding_mask")
 # Keep the axis of tokens and carry no mask on: weights say which of their predictions count.
 ENDS = (MaskedLMHead,)
+# Return a number for each pair of positions, (B, N, T, S).
+PAIRS = (RelativeKeys,)
 # The same float32 sums, of zeros where something is masked.
 ROUNDING = 1e-5
 SCALARS: dict[type, Any] = {bool: np.bool_, int: np.int64, float: np.float32}
@@ -136,7 +138,9 @@ def check_masks(layer: keras.layers.Layer, inputs: Inputs) -> None:
     expected = to_numpy(eager(inputs))
     keeps_tokens = expected.shape[:2] == mask.shape
     carries = keeps_tokens and not isinstance(layer, ENDS)
-    seen = mask if keeps_tokens else ...
+    seen: Any = mask if keeps_tokens else ...
+    if isinstance(layer, PAIRS):
+        seen = (..., slice(-1), slice(-1))  # the last position is the masked one
     for call in calls:
         for array in (first, other):
             output = call({**inputs, name: array})

@@ -21,9 +21,12 @@ from kzoo.layers.positions.absolute import (
     SinusoidalPositions,
     SinusoidalPositions2D,
 )
-from kzoo.layers.positions.relative import AlibiBias, RelativeBias
+from kzoo.layers.positions.alibi import AlibiBias
+from kzoo.layers.positions.relative import RelativeBias
+from kzoo.layers.positions.relative_keys import RelativeKeys
 from kzoo.layers.positions.resize import resize_positions
 from kzoo.layers.positions.rotary import RotaryPositions
+from kzoo.layers.positions.shared import PositionBias
 from kzoo.layers.residual import LayerScale, StochasticDepth
 from kzoo.layers.tying import TiedProjection
 
@@ -44,8 +47,10 @@ __all__ = [
     "NoNorm",
     "PatchEmbedding",
     "Pooler",
+    "PositionBias",
     "RMSNorm",
     "RelativeBias",
+    "RelativeKeys",
     "ReplacedTokenHead",
     "RotaryPositions",
     "SentenceOrderHead",

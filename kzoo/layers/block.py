@@ -1,6 +1,5 @@
 """The transformer block."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,73 +9,16 @@ from kzoo.layers.attention.cache import Cache
 from kzoo.layers.composition import build_part, check_calls, check_layers, check_options
 from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import NORMS
-from kzoo.layers.residual import LayerScale, StochasticDepth
+from kzoo.layers.residual import RESIDUALS, Branch, LayerScale, StochasticDepth
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
-
-Branch = Callable[[Tensor], Tensor]
-
-
-def post_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Normalize each sum.
-
-    Args:
-        hidden: (B, T, D).
-        attend: The attention.
-        feed: The feed-forward network.
-        norms: Two normalizations.
-
-    Returns:
-        (B, T, D).
-    """
-    hidden = norms[0](hidden + attend(hidden))
-    return norms[1](hidden + feed(hidden))
-
-
-def pre_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Normalize what enters each branch.
-
-    Args:
-        hidden: (B, T, D).
-        attend: The attention.
-        feed: The feed-forward network.
-        norms: Two normalizations.
-
-    Returns:
-        (B, T, D).
-    """
-    hidden = hidden + attend(norms[0](hidden))
-    return hidden + feed(norms[1](hidden))
-
-
-def parallel_residual(hidden: Tensor, attend: Branch, feed: Branch, norms: list[Branch]) -> Tensor:
-    """Give both branches the same input, normalized once.
-
-    Args:
-        hidden: (B, T, D).
-        attend: The attention.
-        feed: The feed-forward network.
-        norms: One normalization.
-
-    Returns:
-        (B, T, D).
-    """
-    normed = norms[0](hidden)
-    return hidden + attend(normed) + feed(normed)
-
-
-RESIDUALS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
-    "post": (post_residual, ("attention_norm", "feed_forward_norm")),
-    "pre": (pre_residual, ("attention_norm", "feed_forward_norm")),
-    "sandwich": (pre_residual, ("attention_norm", "feed_forward_norm")),
-    "parallel": (parallel_residual, ("input_norm",)),
-}
-"""How each residual joins the branches, and the normalizations it asks for."""
 
 
 @serializable
 class TransformerBlock(keras.layers.Layer):
     """Attention and a feed-forward network, each a branch that is added to a residual.
+
+    A decoder's block attends to what an encoder returned too: a branch between these two.
 
     With a the attention and f the feed-forward network:
 
@@ -88,14 +30,18 @@ class TransformerBlock(keras.layers.Layer):
     What a branch adds passes through dropout, LayerScale and stochastic depth where these are
     asked for. The normalizations are called `attention_norm` and `feed_forward_norm`, in a sandwich
     also `attention_out_norm` and `feed_forward_out_norm`, in parallel only `input_norm`; the
-    factors of LayerScale `attention_scale` and `feed_forward_scale`.
+    factors of LayerScale `attention_scale` and `feed_forward_scale`; those of a cross-attention
+    `cross_attention_norm` and so on.
 
     Args:
         attention: The attention, a new layer such as `MultiHeadAttention`: any Keras layer that can
             be called with hidden states alone, and that takes those of the options below that the
-            block is called with. The weights of both parts are found under their own names: give
+            block is called with. The weights of the parts are found under their own names: give
             them the names of these arguments.
         feed_forward: The feed-forward network, a new layer such as `FeedForward`.
+        cross_attention: The attention to a context, a new layer such as `MultiHeadAttention`: one
+            that takes `context`, and `mask` where the context has a mask. None is an encoder's
+            block, or that of a decoder alone.
         residual: `post`, `pre`, `sandwich` or `parallel`.
         norm: `layer_norm`, `layer_norm_no_bias`, `rms_norm` or `no_norm`.
         norm_epsilon: Added to the variance in the normalizations.
@@ -109,7 +55,11 @@ class TransformerBlock(keras.layers.Layer):
         hidden: (B, T, D).
         mask: Boolean or integer, True for positions that may be attended to: (B, T) or (B, T, T). A
             mask that Keras attached to `hidden` is obeyed too, and the result carries it on.
+        context: (B, S, any width), what the cross-attention attends to, for a block that has one.
+        context_mask: Boolean or integer, True for positions of the context that may be attended to:
+            (B, S) or (B, T, S). A mask that Keras attached to `context` is obeyed too.
         document_ids: Integers (B, T), for an attention that takes them.
+        position_bias: Added to the scores of an attention that takes it; see `MultiHeadAttention`.
         cache: The cache of such an attention, for decoding step by step.
         start: The number of tokens in the cache.
         training: Whether dropout is active.
@@ -143,6 +93,7 @@ class TransformerBlock(keras.layers.Layer):
         self,
         attention: keras.layers.Layer,
         feed_forward: keras.layers.Layer,
+        cross_attention: keras.layers.Layer | None = None,
         residual: str = "post",
         norm: str = "layer_norm",
         norm_epsilon: float = 1e-12,
@@ -152,16 +103,20 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_layers(self, attention=attention, feed_forward=feed_forward)
-        check_calls(attention=attention, feed_forward=feed_forward)
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.cross_attention = cross_attention
+        parts = self._parts()
+        check_layers(self, **parts)
+        check_calls(**parts)
+        if cross_attention is not None:
+            check_options("cross_attention", cross_attention, ["context"])
         check_choice(RESIDUALS, residual=residual)
         check_choice(NORMS, norm=norm)
         check_positive_numbers(norm_epsilon=norm_epsilon)
         if layer_scale is not None:
             check_positive_numbers(layer_scale=layer_scale)
         check_rates(dropout=dropout, stochastic_depth=stochastic_depth)
-        self.attention = attention
-        self.feed_forward = feed_forward
         self.residual = residual
         self.norm = norm
         self.norm_epsilon = norm_epsilon
@@ -170,85 +125,158 @@ class TransformerBlock(keras.layers.Layer):
         self.stochastic_depth = stochastic_depth
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        policy = {"dtype": self.dtype_policy}
+        norms = ["input_norm"] if residual == "parallel" else [f"{name}_norm" for name in parts]
         self.norms = [
-            NORMS[norm](norm_epsilon, name=name, **policy) for name in RESIDUALS[residual][1]
+            NORMS[norm](norm_epsilon, name=name, dtype=self.dtype_policy) for name in norms
         ]
-        self.attention_ends = self._branch_ends("attention", **policy)
-        self.feed_forward_ends = self._branch_ends("feed_forward", **policy)
+        for name in parts:
+            setattr(self, f"{name}_ends", self._branch_ends(name, dtype=self.dtype_policy))
 
-    def build(self, hidden_shape: Shape) -> None:
+    def build(self, hidden_shape: Shape, context_shape: Shape | None = None) -> None:
         """Create the weights of all parts."""
-        build_part("attention", self.attention, hidden_shape)
-        build_part("feed_forward", self.feed_forward, hidden_shape)
-        for part in (*self.norms, *self.attention_ends, *self.feed_forward_ends):
-            part.build(hidden_shape)
+        self._check_context(context_shape)
+        for name, part in self._parts().items():
+            if context_shape is not None and name == "cross_attention":
+                build_part(name, part, hidden_shape, context_shape)
+            else:
+                build_part(name, part, hidden_shape)
+            for end in getattr(self, f"{name}_ends"):
+                end.build(hidden_shape)
+        for norm in self.norms:
+            norm.build(hidden_shape)
 
-    def __call__(self, *args: Any, mask: Tensor | None = None, **kwargs: Any) -> Any:
-        """Call the layer, with a name for `mask` that Keras does not give to attached masks."""
-        given = {} if mask is None else {"attention_mask": mask}
+    def __call__(
+        self,
+        *args: Any,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Call the layer, with names for masks that Keras does not give to attached masks."""
+        masks = {"attention_mask": mask, "cross_attention_mask": context_mask}
+        given = {name: mask for name, mask in masks.items() if mask is not None}
         return super().__call__(*args, **kwargs, **given)
 
     def call(
         self,
         hidden: Tensor,
+        context: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        cross_attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
+        position_bias: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         training: bool = False,
         mask: Tensor | None = None,
         hidden_mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
     ) -> Any:
         """Transform; see the class."""
-        mask = merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask)
-        options = self._options(mask, document_ids, cache, start)
+        masks = (
+            merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask),
+            merge_masks(cross_attention_mask, context_mask),
+        )
+        options = self._options(masks, context, document_ids, position_bias, cache, start)
 
-        def attend(hidden: Tensor) -> Tensor:
-            nonlocal cache
-            attended = self.attention(hidden, **options, training=training)
-            if cache is not None:
-                attended, cache = attended
-            return _apply(self.attention_ends, attended, training)
+        def branch(name: str) -> Branch:
+            def apply(hidden: Tensor) -> Tensor:
+                nonlocal cache
+                result = getattr(self, name)(hidden, **options[name], training=training)
+                if "cache" in options[name]:
+                    result, cache = result
+                for end in getattr(self, f"{name}_ends"):
+                    result = end(result, training=training)
+                return result
 
-        def feed(hidden: Tensor) -> Tensor:
-            fed = self.feed_forward(hidden, training=training)
-            return _apply(self.feed_forward_ends, fed, training)
+            return apply
 
-        hidden = RESIDUALS[self.residual][0](hidden, attend, feed, self.norms)
+        branches = [branch(name) for name in self._parts()]
+        hidden = RESIDUALS[self.residual](hidden, branches, self.norms)
         return hidden if cache is None else (hidden, cache)
 
     def compute_output_spec(
         self,
         hidden: Tensor,
+        context: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        cross_attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
+        position_bias: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         training: bool = False,
         mask: Tensor | None = None,
         hidden_mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
     ) -> Any:
         """Return what a call will return, without computing it."""
-        mask = merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask)
-        options = self._options(mask, document_ids, cache, start)
-        attended = self.attention.compute_output_spec(hidden, **options)
+        masks = (
+            merge_masks(attention_mask, mask if hidden_mask is None else hidden_mask),
+            merge_masks(cross_attention_mask, context_mask),
+        )
+        options = self._options(masks, context, document_ids, position_bias, cache, start)
+        specs = [  # of what checks the options that it is called with
+            part.compute_output_spec(hidden, **options[name])
+            for name, part in self._parts().items()
+            if options[name]
+        ]
         output = keras.KerasTensor(hidden.shape, dtype=self.compute_dtype)
-        return output if cache is None else (output, attended[1])
+        return output if cache is None else (output, specs[0][1])
 
     def compute_output_shape(self, hidden_shape: Shape) -> Shape:
         """Return the shape of the hidden states."""
         return hidden_shape
 
+    def _parts(self) -> dict[str, keras.layers.Layer]:
+        """Return what the branches compute, in order."""
+        names = ("attention", "cross_attention", "feed_forward")
+        return {name: part for name in names if (part := getattr(self, name)) is not None}
+
     def _options(
-        self, mask: Tensor | None, document_ids: Tensor | None, cache: Cache | None, start: Any
-    ) -> dict[str, Any]:
-        """Return what the attention is called with: only what is given, for it may take no more."""
-        options = {"mask": mask, "document_ids": document_ids, "cache": cache}
-        given = {name: option for name, option in options.items() if option is not None}
-        given = given if cache is None else {**given, "start": start}
-        check_options("attention", self.attention, given)
+        self,
+        masks: tuple[Tensor | None, Tensor | None],
+        context: Tensor | None,
+        document_ids: Tensor | None,
+        position_bias: Tensor | None,
+        cache: Cache | None,
+        start: Any,
+    ) -> dict[str, dict[str, Any]]:
+        """Return what each part is called with: only what is given, for it may take no more."""
+        self._check_context(context, masks[1])
+        inside = {
+            "mask": masks[0],
+            "document_ids": document_ids,
+            "position_bias": position_bias,
+            "cache": cache,
+            "start": None if cache is None else start,
+        }
+        options = {
+            "attention": inside,
+            "cross_attention": {"context": context, "mask": masks[1]},
+            "feed_forward": {},
+        }
+        given = {
+            name: {option: value for option, value in options[name].items() if value is not None}
+            for name in self._parts()
+        }
+        for name, part in self._parts().items():
+            check_options(name, part, given[name])
         return given
+
+    def _check_context(self, context: Any, mask: Tensor | None = None) -> None:
+        """Require a context exactly where there is an attention to it."""
+        if context is None and self.cross_attention is not None:
+            raise ValueError(
+                "`context` must be what `cross_attention` attends to. Received: context=None"
+            )
+        for name, value in {"context": context, "context_mask": mask}.items():
+            if value is not None and self.cross_attention is None:
+                shape = tuple(getattr(value, "shape", value))
+                raise ValueError(
+                    f"`{name}` must be None unless the block has a `cross_attention`. "
+                    f"Received: {name}.shape={shape}"
+                )
 
     def _branch_ends(self, branch: str, **policy: Any) -> list[keras.layers.Layer]:
         """Return what the result of a branch passes through before it is added."""
@@ -263,10 +291,3 @@ class TransformerBlock(keras.layers.Layer):
         if self.stochastic_depth:
             ends.append(StochasticDepth(self.stochastic_depth, **policy))
         return ends
-
-
-def _apply(layers: list[keras.layers.Layer], hidden: Tensor, training: bool) -> Tensor:
-    """Apply one layer after the other."""
-    for layer in layers:
-        hidden = layer(hidden, training=training)
-    return hidden

@@ -92,22 +92,22 @@ def check_methods(names: Iterable[str], **parts: keras.layers.Layer) -> None:
             )
 
 
-def build_part(name: str, part: keras.layers.Layer, shape: Shape) -> None:
+def build_part(name: str, part: keras.layers.Layer, *shapes: Shape) -> None:
     """Create the weights of a part that has none yet.
 
     Args:
         name: The name the user knows the part by.
         part: The part.
-        shape: Shape of its first call argument.
+        *shapes: Shapes of its first call arguments.
     """
     _check_new(name, part)
     if part.built:
         return
     if type(part).build is keras.layers.Layer.build:
         # A layer without a `build` of its own creates the weights inside it when it is called.
-        part(keras.KerasTensor(shape, dtype=part.compute_dtype))
+        part(*(keras.KerasTensor(shape, dtype=part.compute_dtype) for shape in shapes))
     else:
-        part.build(shape)
+        part.build(*shapes)
 
 
 def _check_new(name: str, part: keras.layers.Layer) -> None:

@@ -1,5 +1,6 @@
-"""What may happen to a branch before it joins the residual."""
+"""How branches join the residual, and what may happen to one before."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,6 +8,66 @@ import keras
 from kzoo.arguments import check_positive_numbers, check_rates
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
+
+Branch = Callable[[Tensor], Tensor]
+
+
+def post_residual(hidden: Tensor, branches: list[Branch], norms: list[Branch]) -> Tensor:
+    """Normalize each sum.
+
+    Args:
+        hidden: (B, T, D).
+        branches: The attention, a cross-attention where there is one, the feed-forward network.
+        norms: A normalization for each branch.
+
+    Returns:
+        (B, T, D).
+    """
+    for branch, norm in zip(branches, norms, strict=True):
+        hidden = norm(hidden + branch(hidden))
+    return hidden
+
+
+def pre_residual(hidden: Tensor, branches: list[Branch], norms: list[Branch]) -> Tensor:
+    """Normalize what enters each branch.
+
+    Args:
+        hidden: (B, T, D).
+        branches: As in `post_residual`.
+        norms: A normalization for each branch.
+
+    Returns:
+        (B, T, D).
+    """
+    for branch, norm in zip(branches, norms, strict=True):
+        hidden = hidden + branch(norm(hidden))
+    return hidden
+
+
+def parallel_residual(hidden: Tensor, branches: list[Branch], norms: list[Branch]) -> Tensor:
+    """Give all branches the same input, normalized once.
+
+    Args:
+        hidden: (B, T, D).
+        branches: As in `post_residual`.
+        norms: One normalization.
+
+    Returns:
+        (B, T, D).
+    """
+    normed = norms[0](hidden)
+    for branch in branches:
+        hidden = hidden + branch(normed)
+    return hidden
+
+
+RESIDUALS: dict[str, Callable[..., Tensor]] = {
+    "post": post_residual,
+    "pre": pre_residual,
+    "sandwich": pre_residual,
+    "parallel": parallel_residual,
+}
+"""How each residual joins the branches."""
 
 
 @serializable

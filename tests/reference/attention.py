@@ -1,6 +1,7 @@
 """Attention."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,22 +13,28 @@ def attention(
     key: Array,
     value: Array,
     mask: Array | None = None,
-    *,
-    soft_cap: float | None = None,
+    **scores: Any,
 ) -> Array:
     """Attend with hard masks; a row without any key is attended to as if it had no mask."""
-    weights = attention_weights(query, key, mask, soft_cap)
+    weights = attention_weights(query, key, mask, **scores)
     return np.einsum("bnts,bnsh->btnh", weights, _shared(value, query))
 
 
 def attention_weights(
-    query: Array, key: Array, mask: Array | None = None, soft_cap: float | None = None
+    query: Array,
+    key: Array,
+    mask: Array | None = None,
+    *,
+    score_scale: float | None = None,
+    soft_cap: float | None = None,
+    bias: Array | None = None,
 ) -> Array:
     """Return the weights, (B, N, T, S)."""
     scores = np.einsum("btnh,bnsh->bnts", query, _shared(key, query))
-    scores = scores / math.sqrt(query.shape[-1])
+    scores = scores * (1 / math.sqrt(query.shape[-1]) if score_scale is None else score_scale)
     if soft_cap is not None:
         scores = soft_cap * np.tanh(scores / soft_cap)
+    scores = scores if bias is None else scores + bias
     if mask is not None:
         mask = np.asarray(mask, bool)
         mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
@@ -54,11 +61,13 @@ def multi_head_attention(
     context: Array | None = None,
     mask: Array | None = None,
     document_ids: Array | None = None,
+    position_bias: Array | None = None,
     *,
     num_heads: int,
     num_kv_heads: int | None = None,
     causal: bool = False,
     window: int | None = None,
+    score_scale: float | None = None,
     soft_cap: float | None = None,
 ) -> Array:
     """Attend; queries and keys are normalized and values gated where there are weights for it."""
@@ -84,7 +93,9 @@ def multi_head_attention(
         heads("key", context, num_kv_heads),
         heads("value", context, num_kv_heads),
         mask,
+        score_scale=score_scale,
         soft_cap=soft_cap,
+        bias=position_bias,
     ).reshape(*query.shape[:2], -1)
     if "gate/kernel" in weights:
         attended = attended / (1 + np.exp(-affine(inside(weights, "gate"), query)))

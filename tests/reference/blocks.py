@@ -46,6 +46,9 @@ def transformer_block(
     weights: Weights,
     hidden: Array,
     mask: Array | None = None,
+    context: Array | None = None,
+    context_mask: Array | None = None,
+    position_bias: Array | None = None,
     *,
     attend: Oracle,
     feed: Oracle = feed_forward,
@@ -62,14 +65,17 @@ def transformer_block(
         x = maybe(norm, f"{name}_out_norm", oracle(inside(weights, name), x, **inputs))
         return maybe(layer_scale, f"{name}_scale", x)
 
+    branches: list[tuple[str, Oracle, dict[str, Array | None]]] = [
+        ("attention", attend, {"mask": mask, "position_bias": position_bias}),
+        ("cross_attention", attend, {"context": context, "mask": context_mask}),
+        ("feed_forward", feed, {}),
+    ]
+    if context is None:
+        del branches[1]
     if residual == "parallel":
         normed = norm(inside(weights, "input_norm"), hidden)
-        attended = branch("attention", attend, normed, mask=mask)
-        return hidden + attended + branch("feed_forward", feed, normed)
-    for name, oracle, inputs in (
-        ("attention", attend, {"mask": mask}),
-        ("feed_forward", feed, {}),
-    ):
+        return hidden + sum(branch(name, oracle, normed, **i) for name, oracle, i in branches)
+    for name, oracle, inputs in branches:
         norm_weights = inside(weights, f"{name}_norm")
         if residual == "post":
             hidden = norm(norm_weights, hidden + branch(name, oracle, hidden, **inputs))

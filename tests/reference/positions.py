@@ -181,6 +181,37 @@ def relative_bias(
     return np.moveaxis(picked, -1, 1)
 
 
+def relative_keys(
+    weights: Weights,
+    query: Array,
+    key: Array | None = None,
+    query_positions: Array | None = None,
+    key_positions: Array | None = None,
+    *,
+    max_distance: int,
+    compare_keys: bool = False,
+) -> Array:
+    """Add to what one query compares with one key: the vector of their distance."""
+    key = query if key is None else key
+    query_positions = np.arange(query.shape[1]) if query_positions is None else query_positions
+    key_positions = np.arange(key.shape[1]) if key_positions is None else key_positions
+    key = np.repeat(key, query.shape[2] // key.shape[2], axis=2)
+    bias = np.zeros((len(query), query.shape[2], query.shape[1], key.shape[1]))
+    relative = np.broadcast_to(
+        _relative(query_positions, key_positions), (len(query), *bias.shape[2:])
+    )
+    for b, n, t, s in np.ndindex(*bias.shape):
+        distance = min(max(int(relative[b, t, s]), -max_distance), max_distance)
+        vector = weights["table"][distance + max_distance]
+        compared = query[b, t, n] + (key[b, s, n] if compare_keys else 0.0)
+        bias[b, n, t, s] = compared @ vector / math.sqrt(query.shape[-1])
+    return bias
+
+
+def position_bias(weights: Weights, hidden: Array, *, bias: Callable[..., Array]) -> Array:
+    return bias(inside(weights, "position"), np.arange(hidden.shape[1]))
+
+
 def relative_bucket(
     distance: int, num_buckets: int, max_distance: int, bidirectional: bool = True
 ) -> int:
@@ -220,6 +251,7 @@ def attention_with_positions(
     num_kv_heads: int | None = None,
     rotate: Callable[[Weights, Array], Array] = lambda weights, heads: heads,
     bias: Callable[[Weights, Array], Array] = lambda weights, positions: np.zeros((1, 1, 1, 1)),
+    compare: Callable[..., Array] = lambda weights, queries, keys: np.zeros((1, 1, 1, 1)),
     causal: bool = True,
     mask: Array | None = None,
 ) -> Array:
@@ -241,7 +273,7 @@ def attention_with_positions(
         np.repeat(x, num_heads // shared, axis=2) for x in (keys, heads("value", shared))
     )
     scores = np.einsum("btnh,bsnh->bnts", queries, keys) / math.sqrt(queries.shape[-1])
-    scores = scores + bias(position, np.arange(query.shape[1]))
+    scores = scores + bias(position, np.arange(query.shape[1])) + compare(position, queries, keys)
     allowed = np.ones((1, *scores.shape[-2:]), bool) if mask is None else mask
     allowed = np.tril(allowed)[:, None] if causal else allowed[:, None]
     scores = np.where(allowed | ~allowed.any(-1, keepdims=True), scores, -np.inf)

@@ -23,9 +23,10 @@ def attention_bias(
     mask: Tensor | None,
     document_ids: Tensor | None,
     position: Position | None,
+    position_bias: Tensor | None,
     causal: bool,
     window: int | None,
-    lengths: tuple[Any, Any],
+    heads: tuple[Tensor, Tensor],
     start: Any,
     soft_cap: float | None,
     dtype: str,
@@ -39,9 +40,10 @@ def attention_bias(
         mask: (B, S) or (B, T, S), or None.
         document_ids: (B, T), or None.
         position: What may add a bias of its own, or None.
+        position_bias: What is added to the scores beside, or None.
         causal: Whether to hide the future.
         window: How far a query sees, or None.
-        lengths: T and S.
+        heads: Queries (B, T, N, H) and keys (B, S, K, H).
         start: The place of the first query among the keys; None if queries and keys are the same
             tokens.
         soft_cap: Largest absolute value of a score before biases are added, or None.
@@ -51,7 +53,8 @@ def attention_bias(
         A bias that broadcasts to (B, N, T, S), or None; and what `is_causal` of `attention` is.
     """
     offset = 0 if start is None else start
-    added = _position_bias(position, lengths, offset)
+    lengths = length_of(heads[0]), length_of(heads[1])
+    added = _position_bias(position, position_bias, heads, offset)
     if window is not None and isinstance(lengths[1], int) and window >= lengths[1]:
         window = None
     given = (mask, document_ids, added, window)
@@ -72,7 +75,7 @@ def attention_bias(
         return added, False
     bound = None
     if static:
-        bound = mask_bound(0.0 if position is None else position.bias_range(lengths[1]), soft_cap)
+        bound = mask_bound(_bias_range(position, position_bias, lengths[1]), soft_cap)
     bias = mask_bias(combined, dtype, bound)
     return (bias if added is None else added + keras.ops.cast(bias, added.dtype)), False
 
@@ -104,13 +107,29 @@ def places(length: Any, start: Any = 0) -> Tensor:
 
 
 def _position_bias(
-    position: Position | None, lengths: tuple[Any, Any], offset: Any
+    position: Position | None,
+    position_bias: Tensor | None,
+    heads: tuple[Tensor, Tensor],
+    offset: Any,
 ) -> Tensor | None:
-    """Return the bias of a position between all queries and keys, (1, N or 1, T, S), if any."""
-    if position is None:
-        return None
-    added = position.bias(places(lengths[0], offset), places(lengths[1]))
-    if added is None:
-        return None
-    added = keras.ops.cast(added, "float32")
-    return added if len(added.shape) == 4 else keras.ops.expand_dims(added, 0)
+    """Return what positions add to the scores, (1 or B, 1 or N, T, S), if anything."""
+    added = None
+    if position is not None:
+        query, key = heads
+        added = position.bias(places(length_of(query), offset), places(length_of(key)), query, key)
+    given = [
+        keras.ops.cast(bias if len(bias.shape) == 4 else keras.ops.expand_dims(bias, 0), "float32")
+        for bias in (added, position_bias)
+        if bias is not None
+    ]
+    return sum(given[1:], given[0]) if given else None
+
+
+def _bias_range(position: Position | None, position_bias: Tensor | None, num_keys: Any) -> Any:
+    """Return the largest difference between two biases of one row."""
+    largest = 0.0 if position is None else position.bias_range(num_keys)
+    if position_bias is None:
+        return largest
+    ops = keras.ops
+    position_bias = ops.cast(position_bias, "float32")
+    return largest + ops.max(ops.max(position_bias, axis=-1) - ops.min(position_bias, axis=-1))

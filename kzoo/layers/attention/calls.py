@@ -1,11 +1,41 @@
 """Checks of what attention is called with: each error names the argument and what to do instead."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kzoo.arguments import check_shape, differ
+from kzoo.arguments import (
+    check_positive_integers,
+    check_positive_numbers,
+    check_rates,
+    check_shape,
+    differ,
+)
 from kzoo.layers.attention.masks import check_mask
+from kzoo.layers.composition import check_layers, check_methods
 from kzoo.layers.types import Tensor
+
+
+def check_arguments(layer: Any) -> None:
+    """Require constructor arguments of attention that it can compute with.
+
+    Args:
+        layer: The layer, with its arguments as attributes.
+
+    Raises:
+        ValueError: If any of them is wrong.
+    """
+    integers, numbers = ("num_kv_heads", "head_dim", "window"), ("score_scale", "soft_cap")
+    check_positive_integers(num_heads=layer.num_heads, **_given(layer, integers))
+    check_positive_numbers(**_given(layer, numbers), init_std=layer.init_std)
+    check_rates(dropout=layer.dropout)
+    if layer.num_heads % (layer.num_kv_heads or layer.num_heads):
+        raise ValueError(
+            f"`num_kv_heads` must divide `num_heads`, {layer.num_heads}. "
+            f"Received: num_kv_heads={layer.num_kv_heads}"
+        )
+    if layer.position is not None:
+        check_layers(layer, position=layer.position)
+        check_methods(("rotate", "bias", "bias_range"), position=layer.position)
 
 
 def masks_of_call(
@@ -40,9 +70,9 @@ def check_call(
     context: Tensor | None,
     masks: Mapping[str, Tensor | None],
     document_ids: Tensor | None,
+    position_bias: Tensor | None,
     cache: Any,
-    causal: bool,
-    window: int | None,
+    layer: Any,
 ) -> None:
     """Require call arguments that go together, and with those of the layer.
 
@@ -51,16 +81,16 @@ def check_call(
         context: What is attended to, or None.
         masks: The masks of what is attended to, by name.
         document_ids: The documents of the tokens, or None.
+        position_bias: What is added to the scores, or None.
         cache: What precedes the query, or None.
-        causal: Whether the layer is causal.
-        window: How far the layer sees, or None.
+        layer: The layer: its `causal`, `window` and `num_heads` are looked at.
 
     Raises:
         ValueError: If any of them is wrong.
     """
-    alone = {"causal": causal, "window": window, "document_ids": document_ids, "cache": cache}
-    _check_context(context, query.shape[0], **alone)
-    _check_cache(cache, causal, document_ids)
+    alone = {"causal": layer.causal, "window": layer.window, "document_ids": document_ids}
+    _check_context(context, query.shape[0], **alone, cache=cache)
+    _check_cache(cache, layer.causal, document_ids)
     keys = (query if context is None else context) if cache is None else cache["key"]
     sizes = {"B": query.shape[0], "T": query.shape[1], "S": keys.shape[1]}
     for name, mask in masks.items():
@@ -69,6 +99,16 @@ def check_call(
             check_shape(name, mask.shape, ("BS", "BTS"), sizes)
     if document_ids is not None:
         check_shape("document_ids", document_ids.shape, ("BT",), sizes)
+    if position_bias is not None:
+        shape = tuple(position_bias.shape)
+        heads = 1 if shape[1:2] == (1,) else layer.num_heads  # one bias serves all heads
+        check_shape("position_bias", shape, ("BNTS",), {**sizes, "N": heads})
+
+
+def _given(layer: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return the arguments that are not None."""
+    values = {name: getattr(layer, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _check_context(context: Tensor | None, batch_size: Any, **options: Any) -> None:

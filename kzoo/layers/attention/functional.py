@@ -16,11 +16,12 @@ def attention(
     bias: Tensor | None = None,
     *,
     is_causal: bool = False,
+    scale: float | None = None,
     soft_cap: float | None = None,
     dropout: Callable[[Tensor], Tensor] | None = None,
     return_scores: bool = False,
 ) -> Tensor:
-    """Scaled dot-product attention, softmax(Q K^T / sqrt(H) + bias) V.
+    """Scaled dot-product attention, softmax(scale Q K^T + bias) V.
 
     Each of the K heads of the keys and values serves N / K heads of the queries that follow each
     other. What no fused kernel offers (`soft_cap`, `dropout`, `return_scores`) asks for the plain
@@ -32,6 +33,7 @@ def attention(
         value: (B, S, K, H).
         bias: Added to the scores; broadcasts to (B, N, T, S).
         is_causal: Whether query t attends to the keys up to t alone; without a bias.
+        scale: What the products of queries and keys are multiplied by. None is 1 / sqrt(H).
         soft_cap: Largest size of a score, c: before the bias is added, x becomes c tanh(x / c).
         dropout: Applied to the attention weights (B, N, T, S).
         return_scores: Whether to return the attention weights too.
@@ -40,13 +42,14 @@ def attention(
         The attended values, (B, T, N, H); with `return_scores` a pair of them and of the weights
         before dropout, (B, N, T, S).
     """
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
     special = soft_cap is not None or dropout is not None or return_scores
     kernel = None if special or is_static_graph() else _KERNELS.get(keras.config.backend())
     if is_causal and kernel is None:
         bias = _hidden_future(query, key, soft_cap)
     if kernel is not None:
-        return kernel(query, key, value, bias, is_causal)
-    scores = _scores(query, key, bias, soft_cap)
+        return kernel(query, key, value, bias, is_causal, scale)
+    scores = _scores(query, key, bias, scale, soft_cap)
     weights = keras.ops.cast(_softmax(scores), value.dtype)
     attended = _attend(weights if dropout is None else dropout(weights), value)
     attended = keras.ops.transpose(attended, (0, 2, 1, 3))
@@ -54,7 +57,7 @@ def attention(
 
 
 def _jax_attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool, scale: float
 ) -> Tensor:
     """Compute `attention` in the accelerator's kernel, or as XLA does best on a CPU.
 
@@ -64,8 +67,10 @@ def _jax_attention(
     import jax
 
     if jax.default_backend() != "cpu" or query.dtype != "float32":
-        return keras.ops.dot_product_attention(query, key, value, bias=bias, is_causal=is_causal)
-    scores = _scores(query, key, _hidden_future(query, key) if is_causal else bias, None)
+        return keras.ops.dot_product_attention(
+            query, key, value, bias=bias, scale=scale, is_causal=is_causal
+        )
+    scores = _scores(query, key, _hidden_future(query, key) if is_causal else bias, scale)
     highest = keras.ops.stop_gradient(keras.ops.max(scores, axis=-1, keepdims=True))
     weights = keras.ops.exp(scores - highest)
     attended = _attend(weights, value) / keras.ops.sum(weights, axis=-1, keepdims=True)
@@ -73,7 +78,7 @@ def _jax_attention(
 
 
 def _torch_attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, is_causal: bool, scale: float
 ) -> Tensor:
     """Compute `attention` in PyTorch's kernel, which keeps no T x S numbers.
 
@@ -90,6 +95,7 @@ def _torch_attention(
         value,
         attn_mask=None if bias is None else keras.ops.cast(bias, query.dtype),
         is_causal=is_causal,
+        scale=scale,
         enable_gqa=query.shape[1] != key.shape[1],
     )
     return attended.transpose(1, 2)
@@ -107,7 +113,9 @@ def _hidden_future(query: Tensor, key: Tensor, soft_cap: float | None = None) ->
     return mask_bias(mask, keras.backend.standardize_dtype(query.dtype), bound)
 
 
-def _scores(query: Tensor, key: Tensor, bias: Tensor | None, soft_cap: float | None) -> Tensor:
+def _scores(
+    query: Tensor, key: Tensor, bias: Tensor | None, scale: float, soft_cap: float | None = None
+) -> Tensor:
     """Return what the softmax is of, (B, N, T, S), in at least float32, as in the fused kernels.
 
     Beside the bound of a masked score half precision would round away the scores of a row that is
@@ -116,7 +124,7 @@ def _scores(query: Tensor, key: Tensor, bias: Tensor | None, soft_cap: float | N
     num_heads, num_kv_heads = query.shape[2], key.shape[2]
     query = keras.ops.transpose(query, (0, 2, 1, 3))  # (B, N, T, H)
     key = keras.ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
-    query = _regroup(query * query.shape[-1] ** -0.5, num_kv_heads)  # (B, K, N / K * T, H)
+    query = _regroup(query * scale, num_kv_heads)  # (B, K, N / K * T, H)
     scores = _regroup(keras.ops.matmul(query, key), num_heads)
     scores = keras.ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     if soft_cap is not None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import keras
 
-from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.arguments import check_positive_integers
 from kzoo.layers.attention.bias import attention_bias, length_of, places
 from kzoo.layers.attention.cache import Cache, as_start, empty_cache, update_cache
-from kzoo.layers.attention.calls import check_call, masks_of_call
+from kzoo.layers.attention.calls import check_arguments, check_call, masks_of_call
 from kzoo.layers.attention.functional import attention
-from kzoo.layers.composition import build_part, check_layers, check_methods
+from kzoo.layers.composition import build_part
 from kzoo.layers.graph import is_static_graph
 from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import RMSNorm
@@ -23,7 +23,7 @@ from kzoo.layers.types import Position, Shape, Tensor
 class MultiHeadAttention(keras.layers.Layer):
     """Multi-head attention, of a sequence to itself or to a context.
 
-    Each of N heads projects the inputs to width H and computes softmax(Q K^T / sqrt(H) + bias) V,
+    Each of N heads projects the inputs to width H and computes softmax(c Q K^T + bias) V,
     where the bias is 0 for keys that may be attended to and -inf for the others: their weights are
     exactly 0. A row whose keys are all masked has the weights of the same row without a mask. The
     heads, side by side, are projected back to the width of the query. Sub-layers: `query`, `key`,
@@ -38,7 +38,8 @@ class MultiHeadAttention(keras.layers.Layer):
             `Position`. None attends in the same way to every order.
         causal: Whether a query attends to nothing that follows it.
         window: A query attends to what is fewer than `window` places away. None sees any distance.
-        soft_cap: Largest size of a score, c: x becomes c tanh(x / c). None caps nothing.
+        score_scale: What products of queries and keys are multiplied by, c. None is 1 / sqrt(H).
+        soft_cap: Largest size of a score, z: x becomes z tanh(x / z). None caps nothing.
         query_key_norm: Whether each head's queries and keys are divided by their root mean square.
         gated: Whether what the heads attended to is multiplied by sigmoid(W query): a head that
             has nothing to say closes its gate, instead of growing outliers that 8 bits cannot hold.
@@ -55,6 +56,8 @@ class MultiHeadAttention(keras.layers.Layer):
             of the query.
         document_ids: Integers (B, T), which document each token is in: of several that are packed
             in one sequence, none attends to another.
+        position_bias: Added to the scores, (1 or B, 1 or N, T, S): what layers share, such as the
+            result of `PositionBias`.
         cache: The keys and values of the tokens that precede the query, as `make_cache` or the
             last call returned it: S is then its length.
         start: The number of tokens in the cache: an integer or a scalar tensor.
@@ -90,7 +93,7 @@ class MultiHeadAttention(keras.layers.Layer):
         https://arxiv.org/abs/2505.06708
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913: each is a property of its own; no two of them make a group
         self,
         num_heads: int,
         num_kv_heads: int | None = None,
@@ -98,6 +101,7 @@ class MultiHeadAttention(keras.layers.Layer):
         position: Position | None = None,
         causal: bool = False,
         window: int | None = None,
+        score_scale: float | None = None,
         soft_cap: float | None = None,
         query_key_norm: bool = False,
         gated: bool = False,
@@ -107,32 +111,20 @@ class MultiHeadAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        counts = {"num_kv_heads": num_kv_heads, "head_dim": head_dim, "window": window}
-        given = {name: count for name, count in counts.items() if count is not None}
-        check_positive_integers(num_heads=num_heads, **given)
-        check_positive_numbers(**({} if soft_cap is None else {"soft_cap": soft_cap}))
-        check_rates(dropout=dropout)
-        check_positive_numbers(init_std=init_std)
-        if num_heads % (num_kv_heads or num_heads):
-            raise ValueError(
-                f"`num_kv_heads` must divide `num_heads`, {num_heads}. "
-                f"Received: num_kv_heads={num_kv_heads}"
-            )
-        if position is not None:
-            check_layers(self, position=position)
-            check_methods(("rotate", "bias", "bias_range"), position=position)
         self.num_heads = num_heads
         self.num_kv_heads = num_kv_heads
         self.head_dim = head_dim
         self.position = position
         self.causal = causal
         self.window = window
+        self.score_scale = score_scale
         self.soft_cap = soft_cap
         self.query_key_norm = query_key_norm
         self.gated = gated
         self.dropout = dropout
         self.use_bias = use_bias
         self.init_std = init_std
+        check_arguments(self)
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
         self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
@@ -174,6 +166,7 @@ class MultiHeadAttention(keras.layers.Layer):
         context: Tensor | None = None,
         attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
+        position_bias: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         return_scores: bool = False,
@@ -184,7 +177,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Any:
         """Attend; see the class."""
         masks = masks_of_call(context, attention_mask, mask, query_mask, context_mask)
-        check_call(query, context, masks, document_ids, cache, self.causal, self.window)
+        check_call(query, context, masks, document_ids, position_bias, cache, self)
         attended, start = query if context is None else context, as_start(start)
         heads = self._split_heads(self.query(query))
         key, value = (self._split_heads(part(attended)) for part in (self.key, self.value))
@@ -200,9 +193,10 @@ class MultiHeadAttention(keras.layers.Layer):
             merge_masks(*masks.values()),
             document_ids,
             self.position,
+            position_bias,
             self.causal,
             self.window,
-            (length_of(heads), length_of(key)),
+            (heads, key),
             None if cache is None else start,
             self.soft_cap,
             self.compute_dtype,
@@ -214,6 +208,7 @@ class MultiHeadAttention(keras.layers.Layer):
             value,
             bias,
             is_causal=is_causal,
+            scale=self.score_scale,
             soft_cap=self.soft_cap,
             dropout=partial(self.weights_dropout, training=True) if dropped else None,
             return_scores=return_scores,
@@ -257,6 +252,7 @@ class MultiHeadAttention(keras.layers.Layer):
         context: Tensor | None = None,
         attention_mask: Tensor | None = None,
         document_ids: Tensor | None = None,
+        position_bias: Tensor | None = None,
         cache: Cache | None = None,
         start: Any = 0,
         return_scores: bool = False,
@@ -267,7 +263,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> Any:
         """Return what a call will return, without computing it."""
         masks = masks_of_call(context, attention_mask, mask, query_mask, context_mask)
-        check_call(query, context, masks, document_ids, cache, self.causal, self.window)
+        check_call(query, context, masks, document_ids, position_bias, cache, self)
         symbol = partial(keras.KerasTensor, dtype=self.compute_dtype)
         outputs: list[Any] = [symbol(query.shape)]
         if return_scores:

@@ -126,12 +126,20 @@ class RotaryPositions(keras.layers.Layer):
         cosines, sines = (keras.ops.cast(table, dtype) for table in tables)
         return rotate(heads, cosines, sines, rotary_dim, self.interleaved)
 
-    def bias(self, query_positions: Tensor, key_positions: Tensor) -> None:
+    def bias(
+        self,
+        query_positions: Tensor,
+        key_positions: Tensor,
+        query: Tensor | None = None,
+        key: Tensor | None = None,
+    ) -> None:
         """Add nothing to the scores, for a layer that attends.
 
         Args:
             query_positions: Integers (T,) or (B, T).
             key_positions: Integers (S,) or (B, S).
+            query: Not used.
+            key: Not used.
         """
 
     def bias_range(self, num_keys: Any) -> float:

@@ -18,7 +18,7 @@ from kzoo.layers import (
     TokenClassificationHead,
     TransformerBlock,
 )
-from kzoo.layers.block import RESIDUALS
+from kzoo.layers.residual import RESIDUALS
 from tests.arrays import to_numpy
 
 V, D, N, T = 9, 8, 2, 6

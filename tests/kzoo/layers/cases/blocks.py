@@ -17,8 +17,11 @@ from kzoo.layers import (
     TokenEmbedding,
     TransformerBlock,
 )
+from tests.kzoo.layers.cases.attention import BIAS
 from tests.kzoo.layers.cases.case import (
     CAUSAL_MASK,
+    CONTEXT,
+    CONTEXT_MASK,
     HIDDEN,
     IMAGES,
     PADDING_MASK,
@@ -126,6 +129,39 @@ CASES = {
         {**PARTS, "norm": "no_norm"},
         {"hidden": HIDDEN, "mask": PADDING_MASK},
         partial(block, norm=reference.no_norm),
+    ),
+    "block_cross": Case(
+        TransformerBlock,
+        {**PARTS, "cross_attention": MultiHeadAttention(num_heads=2, name="cross_attention")},
+        {
+            "hidden": HIDDEN,
+            "mask": PADDING_MASK,
+            "context": CONTEXT,
+            "context_mask": CONTEXT_MASK,
+            "position_bias": BIAS,
+        },
+        block,
+    ),
+    "block_cross_sandwich": Case(
+        TransformerBlock,
+        {
+            **PARTS,
+            "cross_attention": MultiHeadAttention(num_heads=2, name="cross_attention"),
+            "residual": "sandwich",
+            "layer_scale": 0.5,
+        },
+        {"hidden": HIDDEN, "context": CONTEXT},
+        partial(block, residual="sandwich"),
+    ),
+    "block_cross_parallel": Case(
+        TransformerBlock,
+        {
+            **PARTS,
+            "cross_attention": MultiHeadAttention(num_heads=2, name="cross_attention"),
+            "residual": "parallel",
+        },
+        {"hidden": HIDDEN, "context": CONTEXT, "context_mask": CONTEXT_MASK},
+        partial(block, residual="parallel"),
     ),
     "block_pre": Case(
         TransformerBlock,

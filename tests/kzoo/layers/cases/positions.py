@@ -9,7 +9,9 @@ from kzoo.layers import (
     AlibiBias,
     LearnedPositions,
     MultiHeadAttention,
+    PositionBias,
     RelativeBias,
+    RelativeKeys,
     RotaryPositions,
     SinusoidalPositions,
     SinusoidalPositions2D,
@@ -66,6 +68,32 @@ CASES = {
         {"num_heads": 2, "num_buckets": 8, "max_distance": 20, "bidirectional": False},
         {"query_positions": KEYS},
         partial(reference.relative_bias, num_buckets=8, max_distance=20, bidirectional=False),
+    ),
+    "relative_keys": Case(
+        RelativeKeys,
+        {"max_distance": 15},
+        {"query": HEADS},
+        partial(reference.relative_keys, max_distance=15),
+    ),
+    "relative_keys_positions": Case(
+        RelativeKeys,
+        {"max_distance": 30, "compare_keys": True},
+        {
+            "query": np.concatenate([HEADS, HEADS[::-1]], axis=2),
+            "key": np.concatenate([HEADS, HEADS], axis=1)[:, : len(KEYS)],
+            "query_positions": POSITIONS,
+            "key_positions": KEYS,
+        },
+        partial(reference.relative_keys, max_distance=30, compare_keys=True),
+    ),
+    "position_bias": Case(
+        PositionBias,
+        {"position": RelativeBias(3, 8, 20, name="position")},
+        {"hidden": HIDDEN},
+        partial(
+            reference.position_bias,
+            bias=partial(reference.relative_bias, num_buckets=8, max_distance=20),
+        ),
     ),
     "sinusoidal_positions_2d": Case(
         SinusoidalPositions2D,
@@ -126,6 +154,22 @@ CASES = {
             num_heads=2,
             causal=False,
             bias=partial(reference.relative_bias, num_buckets=8, max_distance=20),
+        ),
+    ),
+    "relative_keys_attention": Case(
+        MultiHeadAttention,
+        {
+            "num_heads": 4,
+            "num_kv_heads": 2,
+            "causal": True,
+            "position": RelativeKeys(3, compare_keys=True, name="position"),
+        },
+        {"query": HIDDEN},
+        partial(
+            attend,
+            num_heads=4,
+            num_kv_heads=2,
+            compare=partial(reference.relative_keys, max_distance=3, compare_keys=True),
         ),
     ),
 }

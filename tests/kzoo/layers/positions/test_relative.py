@@ -8,7 +8,8 @@ import pytest
 
 from kzoo.layers import AlibiBias, MultiHeadAttention, RelativeBias
 from kzoo.layers.positions import relative as implementation
-from kzoo.layers.positions.relative import alibi_slopes, distance_buckets
+from kzoo.layers.positions.alibi import alibi_slopes
+from kzoo.layers.positions.relative import distance_buckets
 from tests.arrays import assert_close, to_numpy
 from tests.reference import positions as reference
 
