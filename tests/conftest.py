@@ -1,6 +1,9 @@
 """Choose the backend of this test process, and what runs on it."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +38,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     once = [item for item in items if item.get_closest_marker("once")]
     config.hook.pytest_deselected(items=once)
     items[:] = [item for item in items if not item.get_closest_marker("once")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_children() -> Iterator[None]:
+    """Spare the children of exports the import of their framework."""
+    from tests.kzoo_export.preload import preloaded
+
+    with tempfile.TemporaryDirectory() as folder, preloaded(Path(folder)):
+        yield

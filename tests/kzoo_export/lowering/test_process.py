@@ -19,8 +19,16 @@ from kzoo_export.source.saving import collect
 from kzoo_export.spec import Signature, Spec, TensorSpec
 from tests.kzoo_export import models
 from tests.kzoo_export.checks import check_nothing_left
+from tests.kzoo_export.preload import REAL_COMMAND
 
 pytestmark = pytest.mark.once
+
+
+@pytest.fixture(autouse=True)
+def start_as_for_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the children as the package does, not as the other tests do."""
+    monkeypatch.setattr(process, "_command", REAL_COMMAND)
+
 
 SIGNATURE = Signature((TensorSpec("x", (1, 2), "float32"),), ())
 SPEC = Spec("tflite", "tensorflow", (SIGNATURE,), portable=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kzoo.layers import AlibiBias, MultiHeadAttention, RelativeBias
+from kzoo.layers.positions import alibi
 from kzoo.layers.positions import relative as implementation
 from kzoo.layers.positions.alibi import alibi_slopes
 from kzoo.layers.positions.relative import distance_buckets
@@ -125,9 +126,7 @@ def test_a_bucket_off_by_one_is_noticed(monkeypatch):
 
 @pytest.mark.once
 def test_a_slope_off_by_one_head_is_noticed(monkeypatch):
-    monkeypatch.setattr(
-        implementation, "alibi_slopes", lambda n: np.append(alibi_slopes(n)[1:], 0.0)
-    )
+    monkeypatch.setattr(alibi, "alibi_slopes", lambda n: np.append(alibi_slopes(n)[1:], 0.0))
     places = np.arange(4)
     expected = reference.alibi_bias({}, places, num_heads=3)
     with pytest.raises(AssertionError, match="largest error"):
