@@ -11,12 +11,11 @@ import numpy as np
 import tokenizers
 
 from kzoo.arguments import check_choice, is_integer
+from kzoo.data.special_tokens import SPECIAL, content_of
 from kzoo.data.tokenizer_files import (
     CONFIG,
     FAST,
-    SPECIAL,
     WORD_PIECE,
-    content_of,
     is_tokenizer,
     read_tokenizer,
     with_defaults,
@@ -75,7 +74,8 @@ class Tokenizer:
 
         Args:
             folder: A folder in the Hugging Face layout: with `tokenizer.json`, with `vocab.txt` as
-                BERT has it, or with `vocab.json` and `merges.txt` as RoBERTa has them.
+                BERT has it, with `vocab.json` and `merges.txt` as RoBERTa has them, or with a
+                Unigram model of SentencePiece as XLM-RoBERTa and ALBERT have it.
 
         Returns:
             The tokenizer.

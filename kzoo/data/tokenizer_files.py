@@ -9,14 +9,17 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from kzoo.arguments import is_integer
+from kzoo.data import sentencepiece_model
+from kzoo.data.special_tokens import SPECIAL, content_of
 from kzoo.json_file import read_json_object
 
 # Files of the Hugging Face layout.
 FAST, CONFIG = "tokenizer.json", "tokenizer_config.json"
 WORD_PIECE = "vocab.txt"
 BYTE_PAIR = ("vocab.json", "merges.txt")
+SENTENCEPIECE = sentencepiece_model.FILES
 _SPECIAL_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
-FILES = (FAST, CONFIG, WORD_PIECE, *BYTE_PAIR, _SPECIAL_MAP, _ADDED)
+FILES = (FAST, CONFIG, WORD_PIECE, *BYTE_PAIR, *SENTENCEPIECE, _SPECIAL_MAP, _ADDED)
 
 _MAX_LENGTH = {"model_max_length": 512}
 _BERT: dict[str, Any] = {
@@ -46,7 +49,6 @@ _NORMALIZER = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
-SPECIAL = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
 def is_tokenizer(folder: pathlib.Path) -> bool:
@@ -58,7 +60,7 @@ def is_tokenizer(folder: pathlib.Path) -> bool:
     Returns:
         Whether the files of one of the kinds are there.
     """
-    kinds = ((FAST,), (WORD_PIECE,), BYTE_PAIR)
+    kinds = ((FAST,), (WORD_PIECE,), BYTE_PAIR, *((name,) for name in SENTENCEPIECE))
     return any(all((folder / name).is_file() for name in kind) for kind in kinds)
 
 
@@ -84,12 +86,13 @@ def read_tokenizer(folder: pathlib.Path) -> tuple[tokenizers.Tokenizer, dict[str
         backend = _slow(folder / WORD_PIECE, _word_piece, config)
     elif all((folder / name).is_file() for name in BYTE_PAIR):
         backend = _slow(folder / BYTE_PAIR[0], _byte_pair, config)
+    elif pieces := [folder / name for name in SENTENCEPIECE if (folder / name).is_file()]:
+        family = _read_if_there(folder / "config.json").get("model_type")
+        backend, config = sentencepiece_model.build(pieces[0], config, family)
     else:
-        pieces = [path.name for path in sorted(folder.glob("*.model"))]
-        hint = f"{pieces[0]} alone is not read: save {FAST} with transformers. " if pieces else ""
         raise ValueError(
-            f"The folder must contain {FAST}, {WORD_PIECE} or {' and '.join(BYTE_PAIR)}. {hint}"
-            f"Received: {folder}"
+            f"The folder must contain {FAST}, {WORD_PIECE}, {' and '.join(BYTE_PAIR)}, or one of "
+            f"{', '.join(SENTENCEPIECE)}. Received: {folder}"
         )
     _add_tokens(backend, folder / _ADDED)
     return backend, config
@@ -108,18 +111,6 @@ def with_defaults(
         The settings: those of BERT or, for byte pairs, of RoBERTa, where the file has none.
     """
     return {**(_ROBERTA if isinstance(backend.model, models.BPE) else _BERT), **(config or {})}
-
-
-def content_of(token: str | Mapping[str, Any]) -> str:
-    """Read the text of a special token.
-
-    Args:
-        token: The text or, as some files have it, a record of the text and how it is stripped.
-
-    Returns:
-        The text.
-    """
-    return token if isinstance(token, str) else token["content"]
 
 
 def _read_if_there(path: pathlib.Path) -> dict[str, Any]:

@@ -46,10 +46,3 @@ def test_ids_are_those_of_hugging_face(tmp_path):
                 batch = each(case["texts"], case.get("pairs"), length=case["length"])
                 for name, array in batch.items():
                     np.testing.assert_array_equal(array, expected[f"{name}_{index}"])
-
-
-@pytest.mark.parametrize("name", ["spiece.model", "spm.model", "sentencepiece.bpe.model"])
-def test_sentencepiece_model_alone_is_refused(tmp_path, name):
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=rf"{name} alone is not read: save tokenizer\.json"):
-        Tokenizer.from_folder(tmp_path)
