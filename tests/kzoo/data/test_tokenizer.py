@@ -171,7 +171,7 @@ def test_a_wrong_argument_is_one_clear_error(tokenizer, arguments, message):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, r"must contain tokenizer\.json, vocab\.txt or vocab\.json and"),
+        ({}, r"must contain tokenizer\.json, vocab\.txt, vocab\.json and"),
         ({"tokenizer.json": "{"}, "The tokenizer cannot be read"),
         ({"tokenizer.json": "{}"}, "The tokenizer cannot be read"),
         ({"tokenizer_config.json": "{", "vocab.txt": "[PAD]"}, "not valid JSON"),
