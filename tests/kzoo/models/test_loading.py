@@ -118,7 +118,7 @@ def test_a_folder_can_be_built_untrained(folder):
 def test_a_folder_without_a_vocabulary_has_no_tokenizer(folder):
     assert kzoo.load(folder).tokenizer is None
     with pytest.raises(
-        ValueError, match=r"must contain tokenizer\.json, vocab\.txt or vocab\.json and"
+        ValueError, match=r"must contain tokenizer\.json, vocab\.txt, vocab\.json and"
     ):
         kzoo.load_tokenizer(folder)
 
