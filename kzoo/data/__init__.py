@@ -1,6 +1,7 @@
 """Raw text to batches of NumPy arrays."""
 
+from kzoo.data.masking import MaskingVocabulary, mask_tokens
 from kzoo.data.sample import sample_texts
 from kzoo.data.tokenizer import Tokenizer
 
-__all__ = ["Tokenizer", "sample_texts"]
+__all__ = ["MaskingVocabulary", "Tokenizer", "mask_tokens", "sample_texts"]

@@ -12,6 +12,7 @@ import tokenizers
 
 from kzoo.arguments import check_choice, is_integer
 from kzoo.data.special_tokens import SPECIAL, content_of
+from kzoo.data.texts import as_texts
 from kzoo.data.tokenizer_files import (
     CONFIG,
     FAST,
@@ -153,6 +154,12 @@ class Tokenizer:
         return self._backend.get_vocab_size(with_added_tokens=True)
 
     @property
+    def tokens(self) -> tuple[str, ...]:
+        """All tokens in the order of their ids, the special ones included."""
+        ids = self._backend.get_vocab(with_added_tokens=True)
+        return tuple(token for token, _ in sorted(ids.items(), key=itemgetter(1)))
+
+    @property
     def max_length(self) -> int | None:
         """The longest sequence that the model of this tokenizer takes, where that is known."""
         length = self.config["model_max_length"]
@@ -171,8 +178,7 @@ class Tokenizer:
         if not isinstance(self._backend.model, tokenizers.models.WordPiece):
             self._backend.model.save(str(folder))
             return
-        by_id = sorted(self._backend.get_vocab(with_added_tokens=True).items(), key=itemgetter(1))
-        text = "".join(f"{token}\n" for token, _ in by_id)
+        text = "".join(f"{token}\n" for token in self.tokens)
         (folder / WORD_PIECE).write_text(text, "utf-8", newline="\n")
 
     def __call__(
@@ -198,9 +204,9 @@ class Tokenizer:
             ValueError: If the texts are not a non-empty list of strings, `pairs` has another
                 length, or `length` leaves no room for the special tokens and one more.
         """
-        texts = _as_list("texts", texts)
+        texts = as_texts("texts", texts)
         if pairs is not None:
-            pairs = _as_list("pairs", pairs)
+            pairs = as_texts("pairs", pairs)
             if len(pairs) != len(texts):
                 raise ValueError(
                     "`pairs` must have one text for each of `texts`. "
@@ -267,29 +273,3 @@ def _truncate_pair(
     kept = min(len(shorter), room // 2)
     _truncate(shorter, kept, side)
     _truncate(longer, room - kept, side)
-
-
-def _as_list(name: str, texts: Any) -> list[str]:
-    """Require a sequence of texts that can be encoded."""
-    ordered = hasattr(texts, "__getitem__") and hasattr(texts, "__len__")
-    if isinstance(texts, str | bytes | Mapping) or not ordered:
-        raise ValueError(
-            f"`{name}` must be a list of strings. Received: {name} of type {type(texts).__name__}"
-        )
-    texts = list(texts)
-    if not texts:
-        raise ValueError(f"`{name}` must not be empty. Received: {name}={texts!r}")
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(
-                f"`{name}` must be a list of strings. "
-                f"Received: {name}[{index}] of type {type(text).__name__}"
-            )
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"`{name}` must be whole characters. Received: {name}[{index}] with half a "
-                f"surrogate pair at {error.start}: {text!r}"
-            ) from error
-    return [str(text) for text in texts]

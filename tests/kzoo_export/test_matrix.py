@@ -21,6 +21,8 @@ BUILDERS: dict[str, Callable[[Path], keras.Model]] = {
     "transformer_lm": lambda folder: models.transformer_lm(),
     "user_layers": models.user_layers,
 }
+# The backend of the user makes the reference, and saves the model: two models show that it does.
+ON_EVERY_BACKEND = ("transformer_lm", "user_layers")
 # Models that look rows of a table up; the others have no weight for some recipes.
 WITH_TABLES = ("kerashub_bert", "two_in_two_out", "transformer_lm")
 ABOUT_TABLES = {
@@ -57,8 +59,15 @@ class Exported:
 
 @pytest.fixture(
     scope="module",
-    params=[(name, format) for name in sorted(BUILDERS) for format in FORMATS],
-    ids="-".join,
+    params=[
+        pytest.param(
+            (name, format),
+            id=f"{name}-{format}",
+            marks=() if name in ON_EVERY_BACKEND else pytest.mark.once,
+        )
+        for name in sorted(BUILDERS)
+        for format in FORMATS
+    ],
 )
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """One child process makes the files of all recipes."""

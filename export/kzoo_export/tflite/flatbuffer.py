@@ -46,13 +46,20 @@ def write(model: Any) -> bytes:
     """
     import flatbuffers
 
+    # Zero points of channels are 8 bytes each, all 0, and alike in all matrices of one width.
+    stored: dict[tuple[str, bytes], Any] = {}
+
     class Builder(flatbuffers.Builder):
-        """Aligns the bytes of weights as the schema asks (`force_align`), which Python does not."""
+        """Aligns weights as the schema asks (`force_align`), and stores equal numbers once."""
 
         def CreateNumpyVector(self, x: np.ndarray) -> Any:  # noqa: N802 (the name it overrides)
             if x.dtype == np.uint8:
                 self.Prep(_ALIGNMENT, x.size)
-            return super().CreateNumpyVector(x)
+                return super().CreateNumpyVector(x)
+            key = x.dtype.str, x.tobytes()
+            if key not in stored:
+                stored[key] = super().CreateNumpyVector(x)
+            return stored[key]
 
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     if size > _LARGEST_FILE:

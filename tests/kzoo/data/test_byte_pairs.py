@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tokenizers
 
 import kzoo
 from kzoo.data import Tokenizer
@@ -15,25 +14,12 @@ from tests.kzoo.data.test_tokenizer import ODD, lines
 
 pytestmark = pytest.mark.once
 
-SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SETTINGS: dict[str, dict[str, object]] = {
     "plain": {},
     "prefix_space": {"add_prefix_space": True},
     "left": {"padding_side": "left", "truncation_side": "left"},
     "right": {"padding_side": "right", "truncation_side": "right", "model_max_length": 40},
 }
-
-
-@pytest.fixture(scope="module")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with vocab.json and merges.txt, trained on the sample."""
-    folder = tmp_path_factory.mktemp("byte_pairs")
-    backend = tokenizers.ByteLevelBPETokenizer()
-    backend.train_from_iterator(
-        [*kzoo.data.sample_texts(), *ODD], vocab_size=1500, special_tokens=SPECIAL
-    )
-    backend.save_model(str(folder))
-    return folder
 
 
 def folder_of(vocabulary: Path, folder: Path, settings: dict[str, object], fast: bool) -> Path:
