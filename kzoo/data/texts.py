@@ -19,7 +19,8 @@ def as_texts(name: str, texts: Any) -> list[str]:
             the first such item by its index.
     """
     ordered = hasattr(texts, "__getitem__") and hasattr(texts, "__len__")
-    if isinstance(texts, str | bytes | Mapping) or not ordered:
+    # A table would be read as the names of its columns.
+    if isinstance(texts, str | bytes | Mapping) or not ordered or getattr(texts, "ndim", 1) != 1:
         raise ValueError(
             f"`{name}` must be a list of strings. Received: {name} of type {type(texts).__name__}"
         )

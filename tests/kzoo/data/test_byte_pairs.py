@@ -103,7 +103,15 @@ def test_sequences_of_texts(vocabulary, kind):
     np.testing.assert_array_equal(batch["token_ids"], expected["token_ids"])
 
 
-@pytest.mark.parametrize("texts", [{"a": 1}, {"a"}, iter(["a"]), 3, np.array([["a"]])])
+class Table(list):
+    """A table as pandas has it: its items are the names of its columns."""
+
+    ndim = 2
+
+
+@pytest.mark.parametrize(
+    "texts", [{"a": 1}, {"a"}, iter(["a"]), 3, np.array([["a"]]), Table(["text", "label"])]
+)
 def test_other_collections_are_refused(vocabulary, texts):
     with pytest.raises(ValueError, match="`texts` must be a list of strings"):
         Tokenizer.from_folder(vocabulary)(texts)
