@@ -58,5 +58,5 @@ $(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.runtime
-	$(pip) -e '.[export,jax,hub,dev]'
+	$(pip) -e '.[export,jax,hub,pretrain,dev]'
 	@touch $@

@@ -58,7 +58,7 @@ class Tokenizer:
         # Both would be applied a second time, with the length of whoever saved the file.
         backend.no_truncation()
         backend.no_padding()
-        self._backend = backend
+        self.backend = backend
         self.padding_side = self.config.get("padding_side", "right")
         self.truncation_side = self.config.get("truncation_side", "right")
         check_choice(_SIDES, padding_side=self.padding_side)
@@ -110,7 +110,7 @@ class Tokenizer:
         wanted = [theirs for theirs, ours in _ARRAYS.items() if ours in names]
         if not wanted or [_ARRAYS[name] for name in wanted] == list(self.inputs):
             return self
-        return Tokenizer(self._backend, {**self.config, "model_input_names": wanted})
+        return Tokenizer(self.backend, {**self.config, "model_input_names": wanted})
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class Tokenizer:
     @property
     def special_ids(self) -> frozenset[int]:
         """The ids of all special tokens: those that no text is made of."""
-        added = self._backend.get_added_tokens_decoder()
+        added = self.backend.get_added_tokens_decoder()
         named = (self._find(name) for name in SPECIAL)
         return frozenset(
             [number for number in named if number is not None]
@@ -151,12 +151,12 @@ class Tokenizer:
     @property
     def vocab_size(self) -> int:
         """Number of token ids, the special ones included."""
-        return self._backend.get_vocab_size(with_added_tokens=True)
+        return self.backend.get_vocab_size(with_added_tokens=True)
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """All tokens in the order of their ids, the special ones included."""
-        ids = self._backend.get_vocab(with_added_tokens=True)
+        ids = self.backend.get_vocab(with_added_tokens=True)
         return tuple(token for token, _ in sorted(ids.items(), key=itemgetter(1)))
 
     @property
@@ -173,10 +173,10 @@ class Tokenizer:
         """
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FAST).write_text(self._backend.to_str(), "utf-8")
+        (folder / FAST).write_text(self.backend.to_str(), "utf-8")
         (folder / CONFIG).write_text(json.dumps(self.config, indent=2) + "\n", "utf-8")
-        if not isinstance(self._backend.model, tokenizers.models.WordPiece):
-            self._backend.model.save(str(folder))
+        if not isinstance(self.backend.model, tokenizers.models.WordPiece):
+            self.backend.model.save(str(folder))
             return
         text = "".join(f"{token}\n" for token in self.tokens)
         (folder / WORD_PIECE).write_text(text, "utf-8", newline="\n")
@@ -212,7 +212,7 @@ class Tokenizer:
                     "`pairs` must have one text for each of `texts`. "
                     f"Received: {len(pairs)} pairs, {len(texts)} texts"
                 )
-        special = self._backend.num_special_tokens_to_add(pairs is not None)
+        special = self.backend.num_special_tokens_to_add(pairs is not None)
         if length is not None and not is_integer(length, least=special + 1):
             raise ValueError(
                 f"`length` must be an integer of at least {special + 1}: {special} special tokens "
@@ -226,16 +226,16 @@ class Tokenizer:
         self, texts: list[str], pairs: list[str] | None, room: int | None
     ) -> list[tokenizers.Encoding]:
         side = self.truncation_side
-        firsts = self._backend.encode_batch(texts, add_special_tokens=False)
+        firsts = self.backend.encode_batch(texts, add_special_tokens=False)
         if pairs is None:
             for first in firsts:
                 _truncate(first, room, side)
-            return [self._backend.post_process(first) for first in firsts]
-        seconds = self._backend.encode_batch(pairs, add_special_tokens=False)
+            return [self.backend.post_process(first) for first in firsts]
+        seconds = self.backend.encode_batch(pairs, add_special_tokens=False)
         for first, second in zip(firsts, seconds, strict=True):
             _truncate_pair(first, second, room, side)
         return [
-            self._backend.post_process(first, second)
+            self.backend.post_process(first, second)
             for first, second in zip(firsts, seconds, strict=True)
         ]
 
@@ -254,7 +254,7 @@ class Tokenizer:
     def _find(self, name: str) -> int | None:
         """Return the id of a special token, or `None` where the vocabulary has none."""
         token = self.config.get(name)
-        found: int | None = None if token is None else self._backend.token_to_id(content_of(token))
+        found: int | None = None if token is None else self.backend.token_to_id(content_of(token))
         return found
 
 
