@@ -1,8 +1,16 @@
 """Raw text to batches of NumPy arrays."""
 
+from kzoo.data.dataset import pretraining_dataset
 from kzoo.data.masking import MaskingVocabulary, mask_tokens
 from kzoo.data.prepare import prepare
 from kzoo.data.sample import sample_texts
 from kzoo.data.tokenizer import Tokenizer
 
-__all__ = ["MaskingVocabulary", "Tokenizer", "mask_tokens", "prepare", "sample_texts"]
+__all__ = [
+    "MaskingVocabulary",
+    "Tokenizer",
+    "mask_tokens",
+    "prepare",
+    "pretraining_dataset",
+    "sample_texts",
+]

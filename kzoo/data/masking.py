@@ -120,8 +120,7 @@ def mask_tokens(
     """
     check_choice(MASKINGS, masking=masking)
     check_positive_integers(predictions=predictions)
-    if not 0 < rate < 1:
-        raise ValueError(f"`rate` must be above 0 and below 1. Received: rate={rate}")
+    check_rate(rate)
     words = _find_words(token_ids, vocabulary, masking, rate, predictions)
     chosen, fate = MASKINGS[masking](words, random)  # (B, T) booleans, (B, T) in [0, 1)
     positions, weights = _positions(chosen, predictions)
@@ -135,6 +134,19 @@ def mask_tokens(
         "labels": labels.astype("int32"),
         "weights": weights.astype("float32"),
     }
+
+
+def check_rate(rate: float) -> None:
+    """Require a share of tokens.
+
+    Args:
+        rate: The share that is chosen.
+
+    Raises:
+        ValueError: If it is none or all of them.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"`rate` must be above 0 and below 1. Received: rate={rate}")
 
 
 def _find_words(

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -74,6 +74,9 @@ class Record:
         second_start: Where the second text begins; the length of the sequence if there is none.
         is_next: Whether the second text follows the first in their document; True without pairs.
     """
+
+    HEADER: ClassVar[int] = 2
+    """How many numbers are before the tokens where a record is stored."""
 
     token_ids: Tokens
     second_start: int

@@ -1,0 +1,225 @@
+"""Prepared records to masked batches, for `model.fit` on any backend."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kzoo.arguments import check_choice, check_positive_integers, is_integer, require_packages
+from kzoo.data.manifest import MANIFEST, TOKENIZER, hash_file
+from kzoo.data.masking import MASKINGS, MaskingVocabulary, check_rate, mask_tokens
+from kzoo.data.records import Record
+from kzoo.data.tokenizer import Tokenizer
+from kzoo.json_file import read_json_object
+
+Array = np.ndarray[Any, Any]
+# Epochs, where there is no end. And what tells seeds of orders and of masks from each other.
+_FOREVER = 2**30
+_ORDER, _MASKS = 0, 1
+
+Batch = tuple[dict[str, Array], dict[str, Array], dict[str, Array]]
+
+
+def pretraining_dataset(
+    folder: str | os.PathLike[str],
+    batch_size: int,
+    masking: str = "token",
+    rate: float = 0.15,
+    predictions: int = 20,
+    seed: int = 0,
+    epochs: int | None = None,
+    workers: int = 0,
+) -> Any:
+    """Read prepared records in random order, masked anew in each epoch.
+
+    The batches follow from the records, the seed and the batch size alone. Each is what
+    `fit(dataset, shuffle=False)` takes, (x, y, sample_weight) of NumPy arrays by name:
+
+    * x: the arrays of the tokenizer, such as `token_ids` and `padding_mask`, int32 (B, T), and
+      `mask_positions`, int32 (B, P);
+    * y: `masked_lm`, the hidden tokens, int32 (B, P), and of pairs `next_sentence`, int32 (B,): 0
+      where the second text follows the first, 1 where it is a random one, as in BERT;
+    * sample_weight: for each of them, float32: 0.0 for what fills up `masked_lm`.
+
+    Args:
+        folder: What `prepare` wrote.
+        batch_size: Records in a batch, B. The records left over at the end are not read.
+        masking: `token`, `word` or `span`; see `mask_tokens`.
+        rate: Share of the tokens that are hidden.
+        predictions: The most that are hidden in a record, P.
+        seed: Seed of the order and of the masks.
+        epochs: How often each record is read. None never ends: `fit` asks for `steps_per_epoch`.
+        workers: Processes that make batches ahead. 0 makes them in this one.
+
+    Returns:
+        A `grain.IterDataset`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or the folder is not whole.
+    """
+    require_packages(("array_record", "grain"), "pretrain", "reading records for pretraining")
+    check_choice(MASKINGS, masking=masking)
+    check_rate(rate)
+    counts = {} if epochs is None else {"epochs": epochs}
+    check_positive_integers(batch_size=batch_size, predictions=predictions, **counts)
+    for name, value in {"seed": seed, "workers": workers}.items():
+        if not is_integer(value, least=0):
+            raise ValueError(
+                f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
+            )
+    import grain
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    records = manifest["totals"]["records"]
+    if batch_size > records:
+        raise ValueError(
+            f"`batch_size` must be at most the number of records, {records}. "
+            f"Received: batch_size={batch_size}"
+        )
+    tokenizer = Tokenizer.from_folder(folder / TOKENIZER)
+    make_batch = MakeBatch(
+        paths=tuple(str(folder / shard["name"]) for shard in manifest["shards"]),
+        records=records,
+        batch_size=batch_size,
+        length=manifest["settings"]["length"],
+        pad_id=tokenizer.pad_id,
+        inputs=tokenizer.inputs,
+        pairs=manifest["settings"]["pairs"] != "none",
+        vocabulary=MaskingVocabulary.of(tokenizer),
+        masking={"masking": masking, "rate": rate, "predictions": predictions},
+        seed=seed,
+    )
+    number = make_batch.batches_an_epoch * (_FOREVER if epochs is None else epochs)
+    # More threads than these only wait for each other: they share an interpreter.
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    dataset = grain.MapDataset.range(number).map(make_batch).to_iter_dataset(options)
+    if not workers:
+        return dataset
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():  # The processes of Grain read flags of the command line.
+        flags.FLAGS.mark_as_parsed()
+    return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what was prepared, and check that it is whole.
+
+    Args:
+        folder: What `prepare` wrote.
+
+    Returns:
+        The content of `manifest.json`.
+
+    Raises:
+        ValueError: If the folder has no manifest, for it is not finished, or a shard is not as it
+            was written.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ValueError(
+            f"The folder must have {MANIFEST}, which `kzoo prepare` writes last. Received: {folder}"
+        )
+    manifest = read_json_object(folder / MANIFEST)
+    for shard in manifest["shards"]:
+        path = folder / shard["name"]
+        if not path.is_file() or hash_file(path) != shard["sha256"]:
+            raise ValueError(
+                "The records must be as they were written: delete the file and prepare the folder "
+                f"again. Received: a missing or damaged {path}"
+            )
+    return manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeBatch:
+    """Makes any of the batches: a function of its number, which each process can call.
+
+    Attributes:
+        paths: The files of records.
+        records: Number of records in them.
+        batch_size: Records in a batch, B.
+        length: Length of the rows, T.
+        pad_id: The token that fills them up.
+        inputs: Names of the arrays that the model reads.
+        pairs: Whether the records are pairs.
+        vocabulary: What masking asks of the tokenizer.
+        masking: The other arguments of `mask_tokens`.
+        seed: Seed of the order and of the masks.
+    """
+
+    paths: tuple[str, ...]
+    records: int
+    batch_size: int
+    length: int
+    pad_id: int
+    inputs: tuple[str, ...]
+    pairs: bool
+    vocabulary: MaskingVocabulary
+    masking: Mapping[str, Any]
+    seed: int
+
+    @property
+    def batches_an_epoch(self) -> int:
+        """How many batches there are before a record is read again."""
+        return self.records // self.batch_size
+
+    def __call__(self, number: int) -> Batch:
+        """Make a batch.
+
+        Args:
+            number: Which one, counted from the first of the first epoch.
+
+        Returns:
+            Inputs, labels and weights.
+        """
+        epoch, place = divmod(int(number), self.batches_an_epoch)
+        order = _order(self.records, self.seed, epoch)
+        inputs, labels = self._read(order[place * self.batch_size :][: self.batch_size])
+        random = np.random.default_rng([self.seed, _MASKS, int(number)])
+        hidden = mask_tokens(inputs["token_ids"], self.vocabulary, random, **self.masking)
+        inputs |= {name: hidden[name] for name in ("token_ids", "mask_positions")}
+        weights = {name: np.ones(len(array), "float32") for name, array in labels.items()}
+        return (
+            inputs,
+            {"masked_lm": hidden["labels"], **labels},
+            {"masked_lm": hidden["weights"], **weights},
+        )
+
+    def _read(self, numbers: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Read records; return the inputs, nothing hidden yet, and what is known of pairs."""
+        rows = _source(self.paths).__getitems__(numbers.tolist())
+        token_ids = np.full((len(rows), self.length), self.pad_id, "int32")
+        starts, sizes, is_random = np.zeros((3, len(rows)), "int32")
+        for index, row in enumerate(rows):
+            stored = np.frombuffer(row, "<u4")
+            starts[index], is_random[index] = stored[0], 1 - stored[1]
+            sizes[index] = len(stored) - Record.HEADER
+            token_ids[index, : sizes[index]] = stored[Record.HEADER :]
+        places = np.arange(self.length, dtype="int32")
+        real = places < sizes[:, None]
+        arrays = {
+            "token_ids": token_ids,
+            "segment_ids": (real & (places >= starts[:, None])).astype("int32"),
+            "padding_mask": real.astype("int32"),
+        }
+        labels = {"next_sentence": is_random} if self.pairs else {}
+        return {name: arrays[name] for name in self.inputs}, labels
+
+
+@functools.lru_cache(maxsize=2)
+def _order(records: int, seed: int, epoch: int) -> Array:
+    """Return the order of the records in an epoch."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(records)
+
+
+@functools.lru_cache(maxsize=4)
+def _source(paths: tuple[str, ...]) -> Any:
+    """Open files of records, once in each process."""
+    import grain
+
+    return grain.sources.ArrayRecordDataSource(list(paths))
