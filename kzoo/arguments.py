@@ -80,7 +80,7 @@ def check_types(kind: type, **arguments: Any) -> None:
             raise ValueError(f"`{name}` must be a {kind.__name__}. Received: {name}={value!r}")
 
 
-def check_choice(choices: Iterable[str], **arguments: Any) -> None:
+def check_choice(choices: Iterable[Any], **arguments: Any) -> None:
     """Require every argument to be one of the choices.
 
     Args:

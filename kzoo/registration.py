@@ -53,7 +53,8 @@ CLASSES = {
         "TransformerBlock",
     ),
     "kzoo.models": ("BackboneWithHead", *(family.backbone for family in FAMILIES.values())),
-    "kzoo.tasks": ("SentenceEncoder", "UnitNorm"),
+    "kzoo.tasks": ("Pretraining", "SentenceEncoder", "UnitNorm"),
+    "kzoo.training": ("AdamW",),
 }
 
 

@@ -41,9 +41,9 @@ def pretraining_dataset(
 
     * x: the arrays of the tokenizer, such as `token_ids` and `padding_mask`, int32 (B, T), and
       `mask_positions`, int32 (B, P);
-    * y: `masked_lm`, the hidden tokens, int32 (B, P), and of pairs `next_sentence`, int32 (B,): 0
-      where the second text follows the first, 1 where it is a random one, as in BERT;
-    * sample_weight: for each of them, float32: 0.0 for what fills up `masked_lm`.
+    * y: `masked`, the hidden tokens, int32 (B, P), and of pairs `pair`, int32 (B,): 0 where the
+      second text follows the first, 1 where it is a random one, as in BERT;
+    * sample_weight: for each of them, float32: 0.0 for what fills up `masked`.
 
     Args:
         folder: What `prepare` wrote.
@@ -186,8 +186,8 @@ class MakeBatch:
         weights = {name: np.ones(len(array), "float32") for name, array in labels.items()}
         return (
             inputs,
-            {"masked_lm": hidden["labels"], **labels},
-            {"masked_lm": hidden["weights"], **weights},
+            {"masked": hidden["labels"], **labels},
+            {"masked": hidden["weights"], **weights},
         )
 
     def _read(self, numbers: Array) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -207,7 +207,7 @@ class MakeBatch:
             "segment_ids": (real & (places >= starts[:, None])).astype("int32"),
             "padding_mask": real.astype("int32"),
         }
-        labels = {"next_sentence": is_random} if self.pairs else {}
+        labels = {"pair": is_random} if self.pairs else {}
         return {name: arrays[name] for name in self.inputs}, labels
 
 

@@ -119,7 +119,17 @@ def _labels(labels: Sequence[str] | int) -> tuple[str, ...]:
     return named
 
 
-def _masked_lm(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float) -> Any:
+def masked_lm_logits(backbone: Any, settings: Mapping[str, str], mask_positions: Any = None) -> Any:
+    """Connect a masked-LM head to a backbone, tied to its token table.
+
+    Args:
+        backbone: The backbone.
+        settings: What its family's head has otherwise than the backbone.
+        mask_positions: The positions to predict, (B, P). None predicts all.
+
+    Returns:
+        Logits (B, P, V), or (B, T, V).
+    """
     config = backbone.config
     head = layers.MaskedLMHead(
         config.vocab_size,
@@ -130,12 +140,21 @@ def _masked_lm(backbone: Any, settings: Mapping[str, str], num_classes: int, rat
         name="masked_lm",
     )
     table = backbone.get_layer("embedding").token_table
-    return head(backbone.output["hidden"], token_table=table)
+    return head(backbone.output["hidden"], mask_positions, table)
 
 
-def _next_sentence(
-    backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float
-) -> Any:
+def next_sentence_logits(backbone: Any) -> Any:
+    """Connect a next-sentence head to the pooler of a backbone.
+
+    Args:
+        backbone: The backbone.
+
+    Returns:
+        Logits (B, 2).
+
+    Raises:
+        ValueError: If the backbone has no output `pooled`.
+    """
     std = backbone.config.init_std
     head = layers.NextSentenceHead(std, dtype=backbone.dtype_policy, name="next_sentence")
     return head(_pooled(backbone))
@@ -170,8 +189,8 @@ def _span(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: fl
 
 
 HEADS: dict[str, Callable[[Any, Mapping[str, str], int, float], Any]] = {
-    "masked_lm": _masked_lm,
-    "next_sentence": _next_sentence,
+    "masked_lm": lambda backbone, settings, *_: masked_lm_logits(backbone, settings),
+    "next_sentence": lambda backbone, *_: next_sentence_logits(backbone),
     "classifier": _classifier,
     "token_classifier": _token_classifier,
     "span": _span,

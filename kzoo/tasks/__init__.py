@@ -1,5 +1,6 @@
 """Heads on any backbone."""
 
 from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
+from kzoo.tasks.pretraining import Pretraining
 
-__all__ = ["SentenceEncoder", "UnitNorm"]
+__all__ = ["Pretraining", "SentenceEncoder", "UnitNorm"]

@@ -51,8 +51,8 @@ def unmasked(batch):
     """Put the hidden tokens back."""
     x, y, weights = batch
     token_ids = x["token_ids"].copy()
-    rows, places = np.nonzero(weights["masked_lm"])
-    token_ids[rows, x["mask_positions"][rows, places]] = y["masked_lm"][rows, places]
+    rows, places = np.nonzero(weights["masked"])
+    token_ids[rows, x["mask_positions"][rows, places]] = y["masked"][rows, places]
     return token_ids
 
 
@@ -71,7 +71,7 @@ def test_batches_are_the_records(folder):
     for x, y, weights in batches:
         token_ids = unmasked((x, y, weights))
         assert token_ids.shape == (B, T)
-        assert x["mask_positions"].shape == y["masked_lm"].shape == (B, P)
+        assert x["mask_positions"].shape == y["masked"].shape == (B, P)
         for row in range(B):
             size = x["padding_mask"][row].sum()
             record = by_tokens[tuple(token_ids[row, :size].tolist())]
@@ -79,9 +79,9 @@ def test_batches_are_the_records(folder):
             assert x["segment_ids"][row].tolist() == [
                 int(record.second_start <= place < size) for place in range(T)
             ]
-            assert y["next_sentence"][row] == (not record.is_next)
+            assert y["pair"][row] == (not record.is_next)
             seen.append(tuple(record.token_ids))
-        assert weights["next_sentence"].tolist() == [1.0] * B
+        assert weights["pair"].tolist() == [1.0] * B
     assert len(set(seen)) == len(seen)
     first = [tuple(record.token_ids) for record in records[: len(seen)]]
     assert seen != first  # the order is random
@@ -117,7 +117,7 @@ def test_each_epoch_is_masked_anew(folder):
 def test_records_without_pairs(tokenizer, tmp_path):
     folder = make(tokenizer, tmp_path, "none")
     x, y, weights = next(iter(pretraining_dataset(folder, B, masking="span")))
-    assert list(y) == list(weights) == ["masked_lm"]
+    assert list(y) == list(weights) == ["masked"]
     assert not x["segment_ids"].any()
 
 
@@ -132,8 +132,8 @@ def test_fit_takes_it(folder, tokenizer):
     pooled = keras.layers.GlobalAveragePooling1D()(hidden)
     guess = keras.layers.Dense(tokenizer.vocab_size)(pooled)
     outputs = {
-        "masked_lm": keras.layers.RepeatVector(P)(guess),
-        "next_sentence": keras.layers.Dense(2)(pooled),
+        "masked": keras.layers.RepeatVector(P)(guess),
+        "pair": keras.layers.Dense(2)(pooled),
     }
     model = keras.Model(inputs, outputs)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

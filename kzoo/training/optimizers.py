@@ -1,0 +1,70 @@
+"""Optimizers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class AdamW(keras.optimizers.AdamW):
+    """Adam with decoupled weight decay, step by step as PyTorch computes it.
+
+    With m and v the moving averages of the gradient and of its square, and m', v' these without the
+    bias towards 0 that they start with, a weight w becomes
+    w - rate (m' / (sqrt(v') + epsilon) + weight_decay w). `keras.optimizers.AdamW` adds epsilon to
+    sqrt(v) instead, where on the first step it weighs 1 / sqrt(1 - beta_2) = 31 times as much.
+
+    Vectors do not decay: biases, and the scales and shifts of normalizations.
+
+    Args:
+        learning_rate: The rate, or a schedule.
+        weight_decay: Share of each matrix that is taken away, times the rate.
+        beta_1: What the average of gradients keeps of itself in a step.
+        beta_2: What the average of their squares keeps.
+        epsilon: Added to the root of the average of squares.
+        **kwargs: Other arguments of `keras.optimizers.AdamW`.
+
+    References:
+        Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019, algorithm 2.
+        https://arxiv.org/abs/1711.05101
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-4,
+        weight_decay: float = 0.01,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.get("amsgrad"):
+            raise ValueError(
+                "`amsgrad` must be False: it is not implemented. Received: amsgrad=True"
+            )
+        super().__init__(learning_rate, weight_decay, beta_1, beta_2, epsilon, **kwargs)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Create the averages, and leave vectors without decay."""
+        if not self.built:
+            vectors = [variable for variable in variables if len(variable.shape) < 2]
+            self.exclude_from_weight_decay(var_list=vectors)
+        super().build(variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one weight; see the class."""
+        ops, dtype = keras.ops, variable.dtype
+        if hasattr(gradient, "indices"):
+            # TensorFlow keeps the gradient of a lookup as a row for each time a row was looked up.
+            # The sum of their squares is not the square of their sum, which a dense tensor has.
+            gradient = ops.add(ops.zeros(variable.shape, gradient.dtype), gradient)
+        gradient, rate = ops.cast(gradient, dtype), ops.cast(learning_rate, dtype)
+        step = ops.cast(self.iterations + 1, dtype)
+        index = self._get_variable_index(variable)
+        average, squares = self._momentums[index], self._velocities[index]
+        self.assign_add(average, (gradient - average) * (1 - self.beta_1))
+        self.assign_add(squares, (ops.square(gradient) - squares) * (1 - self.beta_2))
+        unbiased = average / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
+        root = ops.sqrt(squares / (1 - ops.power(ops.cast(self.beta_2, dtype), step)))
+        self.assign_sub(variable, rate * unbiased / (root + self.epsilon))

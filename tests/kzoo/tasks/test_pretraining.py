@@ -1,0 +1,126 @@
+"""Pretraining: loss by loss beside Hugging Face's, and as an ordinary Keras model."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kzoo
+from kzoo.tasks import Pretraining
+from kzoo.training import AdamW
+from tests.arrays import to_numpy
+from tests.huggingface import reference
+
+STEPS = 20
+SIZES = {
+    "vocab_size": 90,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 32,
+}
+ADAM = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-6}
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    return reference("pretrain", sizes=SIZES, shape=[6, 24, 5], steps=STEPS, optimizer=ADAM)
+
+
+@pytest.fixture
+def task(theirs):
+    """The model that Hugging Face trained, as it was before."""
+    made = Pretraining(kzoo.load(theirs / "model"))
+    for head in ("masked_lm", "next_sentence"):
+        loaded = kzoo.load(theirs / "model", head=head).get_layer(head)
+        weights = [to_numpy(weight) for weight in loaded.weights]
+        made.get_layer(head).set_weights(weights)
+    return made
+
+
+def batches(folder):
+    for step in range(STEPS):
+        with np.load(folder / f"batch_{step}.npz") as arrays:
+            batch = {name: arrays[name].astype("int32") for name in arrays}
+        names = ("token_ids", "segment_ids", "padding_mask", "mask_positions")
+        yield (
+            {name: batch[name] for name in names},
+            {"masked": batch["labels"], "pair": batch["pair"]},
+            {
+                "masked": batch["weights"].astype("float32"),
+                "pair": np.ones(len(batch["pair"]), "float32"),
+            },
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*no table knows")
+def test_losses_of_20_steps_are_hugging_faces(theirs, task):
+    task.compile(AdamW(ADAM["lr"], ADAM["weight_decay"], epsilon=ADAM["eps"]))
+    losses = []
+    for x, y, weights in batches(theirs):
+        logs = task.train_on_batch(x, y, weights, return_dict=True)
+        task.reset_metrics()
+        losses.append([logs["loss"], logs["masked_loss"], logs["pair_loss"]])
+    expected = np.array(json.loads((theirs / "losses.json").read_text()))
+    assert expected[-1, 0] != pytest.approx(expected[0, 0], rel=1e-2)
+    np.testing.assert_allclose(np.array(losses, "float64"), expected, rtol=1e-4)
+
+
+@pytest.fixture
+def tiny(theirs):
+    return kzoo.load(theirs / "model", weights="random")
+
+
+def test_fit_logs_both_losses_and_accuracies(theirs, tiny):
+    x, y, weights = next(batches(theirs))
+    task = Pretraining(tiny)
+    task.compile(AdamW(1e-2))
+    logs = task.fit(x, y, sample_weight=weights, epochs=30, verbose=0).history
+    names = {"loss", "masked_loss", "pair_loss", "masked_accuracy", "pair_accuracy"}
+    assert set(logs) == names
+    assert logs["loss"][-1] < 0.2 * logs["loss"][0]
+    assert logs["masked_accuracy"][-1] > 0.9
+
+
+def test_what_fills_up_weighs_nothing(theirs, tiny):
+    """Neither padding nor the predictions that are none."""
+    x, y, weights = next(batches(theirs))
+    assert (weights["masked"] == 0).any()
+    assert (x["padding_mask"] == 0).any()
+    task = Pretraining(tiny)
+    task.compile()
+    expected = task.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    x = {**x, "token_ids": np.where(x["padding_mask"] == 1, x["token_ids"], 7)}
+    y = {**y, "masked": np.where(weights["masked"] == 1, y["masked"], 7)}
+    result = task.evaluate(x, y, sample_weight=weights, verbose=0, return_dict=True)
+    assert result == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("pair", ["next_sentence", None])
+def test_keras_file(theirs, tiny, tmp_path, pair):
+    x, *_ = next(batches(theirs))
+    task = Pretraining(tiny, pair)
+    assert sorted(task.output) == (["masked", "pair"] if pair else ["masked"])
+    paths = {weight.path.split("/")[0] for weight in task.weights}
+    assert ("pooler" in paths) == ("next_sentence" in paths) == (pair is not None)
+    task.compile(AdamW())
+    task.save(tmp_path / "task.keras")
+    loaded = keras.saving.load_model(tmp_path / "task.keras")
+    assert isinstance(loaded, Pretraining)
+    assert isinstance(loaded.optimizer, AdamW)
+    for name, expected in task(x).items():
+        np.testing.assert_array_equal(to_numpy(loaded(x)[name]), to_numpy(expected))
+
+
+def test_backbones_that_do_not_fit(theirs, tiny):
+    without = type(tiny)(dataclasses.replace(tiny.config, pooler=False))
+    assert list(Pretraining(without, pair=None).output) == ["masked"]
+    with pytest.raises(ValueError, match="`backbone` must have the output `pooled`"):
+        Pretraining(without)
+    with pytest.raises(ValueError, match="`pair` must be one of 'next_sentence', None"):
+        Pretraining(tiny, "order")
+    with pytest.raises(ValueError, match="`backbone` must be a backbone of a family"):
+        Pretraining(keras.Sequential())
