@@ -41,12 +41,12 @@ def test_test_folders_are_packages() -> None:
     assert named(path for path in tests if not (path.parent / "__init__.py").is_file()) == []
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "colab").glob("*.ipynb")), ids=lambda p: p.name)
-def test_a_notebook_is_thin_and_stored_without_outputs(path: Path) -> None:
+def test_notebook_is_thin_and_stored_without_outputs(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert 0 < len(code) <= 15
@@ -62,7 +62,7 @@ def test_importing_kzoo_and_listing_presets_needs_no_backend() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
-def test_the_zoo_imports_no_backend() -> None:
+def test_zoo_imports_no_backend() -> None:
     """As import-linter does, and inside functions too."""
     for path in (ROOT / "kzoo").rglob("*.py"):
         modules = set()

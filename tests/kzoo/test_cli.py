@@ -244,7 +244,7 @@ def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kind
     ],
     ids=["info", "export", "export --kind", "export --length", "verify --kind"],
 )
-def test_a_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
+def test_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
     done = run(*arguments, code=1)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
     assert message in line
@@ -269,9 +269,7 @@ def test_export_help_lists_every_recipe_and_route() -> None:
         assert name in result.output.split("Options")[1]
 
 
-def test_a_backend_that_is_absent_is_replaced_by_one_that_is_installed(
-    monkeypatch, tmp_path
-) -> None:
+def test_backend_that_is_absent_is_replaced_by_one_that_is_installed(monkeypatch, tmp_path) -> None:
     monkeypatch.delenv("KERAS_BACKEND")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')

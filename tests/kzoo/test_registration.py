@@ -97,7 +97,7 @@ def test_in_whatever_order_things_are_imported(imports: str, tmp_path: Path) -> 
 
 
 @pytest.mark.once
-def test_the_table_names_every_registered_class() -> None:
+def test_table_names_every_registered_class() -> None:
     for package in CLASSES:
         path = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(path, f"{package}."):
@@ -115,7 +115,7 @@ def test_the_table_names_every_registered_class() -> None:
 
 
 @pytest.mark.once
-def test_a_stand_in_is_used_like_the_class() -> None:
+def test_stand_in_is_used_like_the_class() -> None:
     stand_in = StandIn("kzoo.layers", "NoNorm")
     assert stand_in(name="norm").name == "norm"
     assert stand_in.from_config({"name": "norm"}).name == "norm"

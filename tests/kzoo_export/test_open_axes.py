@@ -222,7 +222,7 @@ def test_texts_of_several_lengths_are_one_batch(tmp_path: Path) -> None:
     assert planned.samples == "3 given texts"
 
 
-def test_a_difference_in_one_size_fails_the_file() -> None:
+def test_difference_in_one_size_fails_the_file() -> None:
     inputs: tuple[TensorSpec, ...] = (TensorSpec("a", (OPEN, OPEN), "float32"),)
 
     class Runner:

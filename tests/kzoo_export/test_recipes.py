@@ -166,7 +166,7 @@ def test_tables_of_4_bits_are_not_portable(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_table_that_is_multiplied_too_is_dense() -> None:
+def test_table_that_is_multiplied_too_is_dense() -> None:
     assert (
         first_use(("other", "embedding", "dense")) == first_use(("dense", "embedding")) == "dense"
     )

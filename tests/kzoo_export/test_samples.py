@@ -78,7 +78,7 @@ def test_labels_of_texts_and_of_bare_arrays() -> None:
     assert alone.source == "3 given samples"
 
 
-def test_what_is_no_batch_is_an_error() -> None:
+def test_wrong_batches_are_refused() -> None:
     image, labels = np.zeros((3, 2, 2)), np.zeros((3, 2, 2))
     read = Reader(INPUTS[2:], {}).read
     for given in (
@@ -152,7 +152,7 @@ def test_texts_go_through_the_tokenizer() -> None:
     assert samples.arrays["padding_mask"].sum() == 5
 
 
-def test_a_model_made_by_hand_reads_texts_with_its_backbones_tokenizer() -> None:
+def test_model_made_by_hand_reads_texts_with_its_backbones_tokenizer() -> None:
     backbone = tiny_backbone(with_tokenizer=True)
     model = keras.Model(backbone.input, keras.layers.Dense(2)(backbone.output["pooled"]))
     sizes: Any = (np.int64(12), np.int64(1))

@@ -124,7 +124,7 @@ def test_rows_next_to_zero_have_no_direction() -> None:
     assert found.max_abs > 0
 
 
-def test_a_large_mean_hides_no_lost_signal() -> None:
+def test_large_mean_hides_no_lost_signal() -> None:
     signal = rows(50, 1)
     for mean in (0.0, 2000.0):
         expected = mean + signal

@@ -95,7 +95,7 @@ def test_half_of_the_partners_are_random(records):
     assert abs(share - 0.5) < 3 * (0.25 / len(records)) ** 0.5
 
 
-def test_a_tenth_of_the_records_is_short(records):
+def test_tenth_of_the_records_is_short(records):
     lengths = np.array([len(record.token_ids) for record in records])
     assert lengths.max() == LENGTH
     # Half of a random target is below the middle; ends of documents add to these.

@@ -5,7 +5,7 @@ import kzoo
 pytestmark = pytest.mark.once
 
 
-def test_the_sample_has_sentences_only():
+def test_sample_has_sentences_only():
     texts = kzoo.data.sample_texts()
     assert len(texts) >= 256
     assert len(set(texts)) == len(texts)

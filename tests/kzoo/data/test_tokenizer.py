@@ -88,7 +88,7 @@ def test_ids_are_those_of_hugging_face(tokenizer, slow_folder, minilm_folder, tm
     assert_as_hugging_face(Tokenizer.from_folder(tmp_path), folder)
 
 
-def test_a_tokenizer_of_vocab_txt_is_the_same_one(tokenizer, slow_folder):
+def test_tokenizer_of_vocab_txt_is_the_same_one(tokenizer, slow_folder):
     slow = Tokenizer.from_folder(slow_folder)
     assert slow.vocab_size == tokenizer.vocab_size == 30522
     assert slow.pad_id == tokenizer.pad_id == 0
@@ -111,7 +111,7 @@ def test_saving_twice_gives_the_same_files(tokenizer, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_the_vocabulary_is_written_as_it_was_read(tokenizer, minilm_folder, tmp_path):
+def test_vocabulary_is_written_as_it_was_read(tokenizer, minilm_folder, tmp_path):
     tokenizer.save(tmp_path)
     assert (tmp_path / "vocab.txt").read_bytes() == (minilm_folder / "vocab.txt").read_bytes()
 
@@ -139,7 +139,7 @@ def test_threads_may_share_a_tokenizer(tokenizer):
         np.testing.assert_array_equal(batch["token_ids"], expected["token_ids"])
 
 
-def test_a_tokenizer_can_be_copied(tokenizer):
+def test_tokenizer_can_be_copied(tokenizer):
     batch = copy.deepcopy(tokenizer)(["A text."])
     np.testing.assert_array_equal(batch["token_ids"], tokenizer(["A text."])["token_ids"])
 
@@ -163,7 +163,7 @@ def test_a_tokenizer_can_be_copied(tokenizer):
         ({"texts": ["a"], "length": True}, "`length` .*Received: length=True"),
     ],
 )
-def test_a_wrong_argument_is_one_clear_error(tokenizer, arguments, message):
+def test_wrong_argument_is_one_clear_error(tokenizer, arguments, message):
     with pytest.raises(ValueError, match=message):
         tokenizer(**arguments)
 
@@ -179,14 +179,14 @@ def test_a_wrong_argument_is_one_clear_error(tokenizer, arguments, message):
         ({"vocab.txt": "[PAD]\na\n"}, r"must contain the special tokens \[UNK\], \[CLS\]"),
     ],
 )
-def test_a_damaged_folder_is_one_clear_error(tmp_path, files, message):
+def test_damaged_folder_is_one_clear_error(tmp_path, files, message):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         Tokenizer.from_folder(tmp_path)
 
 
-def test_a_vocabulary_without_padding_is_refused(tokenizer, tmp_path):
+def test_vocabulary_without_padding_is_refused(tokenizer, tmp_path):
     tokenizer.save(tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "pad_token": "<none>"}))
@@ -239,7 +239,7 @@ def test_special_tokens_may_be_named_in_the_map_alone(tmp_path):
 
 
 @pytest.mark.parametrize("argument", ["texts", "pairs"])
-def test_a_text_that_cannot_be_encoded_is_named(tmp_path, argument):
+def test_text_that_cannot_be_encoded_is_named(tmp_path, argument):
     texts = {"texts": ["berlin", "berlin"], argument: ["fine", "a \ud83d"]}
     with pytest.raises(ValueError, match=rf"`{argument}` must be .*Received: {argument}\[1\]"):
         Tokenizer.from_folder(folder_with(tmp_path))(**texts)

@@ -62,7 +62,7 @@ def test_heads_must_divide_the_width():
 @pytest.mark.once
 @pytest.mark.parametrize("residual", ["post", "pre"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_it_computes_what_pytorch_does(residual, activation):
+def test_block_equals_pytorch(residual, activation):
     import torch
 
     block = TransformerBlock(
@@ -158,7 +158,7 @@ def test_any_layer_can_take_the_place_of_attention():
     assert block(HIDDEN).shape == HIDDEN.shape
 
 
-def test_a_wrong_residual_names_the_choices():
+def test_wrong_residual_names_the_choices():
     with pytest.raises(ValueError, match=r"`residual` must be one of 'post', 'pre', 'sandwich'"):
         TransformerBlock(**parts(), residual="before")
     with pytest.raises(ValueError, match=r"`norm` must be one of 'layer_norm'.*norm='batch_norm'"):

@@ -28,13 +28,13 @@ def parts(**options):
         ),
     ],
 )
-def test_a_wrong_part_is_one_clear_error(wrong, message):
+def test_wrong_part_is_one_clear_error(wrong, message):
     with pytest.raises(ValueError, match=message):
         TransformerBlock(**{**parts(), "attention": wrong})
 
 
 @pytest.mark.once
-def test_a_part_belongs_to_one_layer():
+def test_part_belongs_to_one_layer():
     shared = parts()
     one, other = TransformerBlock(**shared), TransformerBlock(**shared)
     one(HIDDEN)
@@ -61,7 +61,7 @@ def test_building_a_part_leaves_its_config():
     assert "build_config" not in before["attention"]
 
 
-def test_the_global_policy_reaches_every_part():
+def test_global_policy_reaches_every_part():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         block = TransformerBlock(**parts())

@@ -110,7 +110,7 @@ def test_what_is_sound_passes(tmp_path):
         (ChangesArguments, "check_clone"),
     ],
 )
-def test_a_fault_is_caught(make, where, tmp_path):
+def test_fault_is_caught(make, where, tmp_path):
     layer = make()
     with pytest.raises((AssertionError, TypeError)) as caught:
         check(layer, tmp_path)

@@ -19,7 +19,7 @@ def test_no_segments_are_segment_zero():
     assert np.abs(other - explicit).max() > 1e-3
 
 
-def test_the_token_table_is_the_variable_itself():
+def test_token_table_is_the_variable_itself():
     embedding = BertEmbedding(**ARGUMENTS)
     embedding(TOKEN_IDS)
     assert embedding.token_table is embedding.tokens.table

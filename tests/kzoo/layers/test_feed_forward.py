@@ -42,7 +42,7 @@ def test_empty_batches_and_single_positions(kind, shape):
 
 @pytest.mark.once
 @pytest.mark.parametrize("activation", ["silu", "gelu", "relu"])
-def test_it_computes_what_pytorch_does(activation):
+def test_block_equals_pytorch(activation):
     import torch
 
     layer = GatedFeedForward(12, activation, init_std=0.5)

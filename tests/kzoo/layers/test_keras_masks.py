@@ -86,7 +86,7 @@ def test_padding_changes_nothing_in_any_layer(stack, make):
     np.testing.assert_array_equal(to_numpy(model(IDS)._keras_mask), MASK)
 
 
-def test_an_attached_mask_is_that_of_the_call():
+def test_attached_mask_is_that_of_the_call():
     tokens = embedding()(IDS)
     for layer in (attention(), block()):
         explicit = layer(keras.ops.copy(tokens), mask=MASK)
@@ -104,7 +104,7 @@ def test_both_masks_are_obeyed(rank):
         np.testing.assert_allclose(to_numpy(layer(tokens, mask=form)), expected, atol=ROUNDING)
 
 
-def test_a_context_keeps_its_mask_and_the_query_carries_its_own_on():
+def test_context_keeps_its_mask_and_the_query_carries_its_own_on():
     tokens, layer = embedding()(IDS), attention()
     query = np.random.default_rng(0).normal(size=(2, 4, D)).astype("float32")
     expected = to_numpy(layer(query, keras.ops.copy(tokens), mask=MASK))
@@ -129,7 +129,7 @@ def test_heads_obey_attached_masks(head):
     np.testing.assert_allclose(to_numpy(layer(bare)), everything, atol=ROUNDING)
 
 
-def test_a_loss_leaves_padding_out():
+def test_loss_leaves_padding_out():
     model = sequential([block(), TokenClassificationHead(3)])
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     labels = np.ones((2, T), "int32")
@@ -166,7 +166,7 @@ def test_one_mask_for_all_samples_broadcasts(form):
     np.testing.assert_allclose(to_numpy(layer(hidden, mask=mask)), expected, atol=ROUNDING)
 
 
-def test_a_square_mask_never_multiplies_samples_in_a_compiled_model():
+def test_square_mask_never_multiplies_samples_in_a_compiled_model():
     hidden = keras.Input((T, D))
     model = keras.Model(hidden, attention()(hidden, mask=np.tri(T, dtype=bool)))
     # The batch size is known when the model runs: each backend refuses in its own words.

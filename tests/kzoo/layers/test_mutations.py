@@ -73,6 +73,6 @@ MISTAKES = {
 
 @pytest.mark.once
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_caught(mistake):
+def test_mistake_is_caught(mistake):
     name, broken = MISTAKES[mistake]
     assert_caught(blocks.CASES[name], broken)

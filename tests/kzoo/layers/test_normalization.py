@@ -15,7 +15,7 @@ INPUTS = np.random.default_rng(0).normal(2.0, 3.0, (4, 6, 16)).astype("float32")
 @pytest.mark.once
 @pytest.mark.parametrize("name", ["LayerNorm", "RMSNorm"])
 @pytest.mark.parametrize("epsilon", [1e-6, 0.5])
-def test_it_computes_what_pytorch_does(name, epsilon):
+def test_block_equals_pytorch(name, epsilon):
     import torch
 
     layer = {"LayerNorm": LayerNorm, "RMSNorm": RMSNorm}[name](epsilon)
@@ -51,7 +51,7 @@ def test_no_norm_starts_as_the_identity():
     np.testing.assert_array_equal(to_numpy(NoNorm()(INPUTS)), INPUTS)
 
 
-def test_a_scale_of_the_inputs_leaves_rms_norm_as_it_is():
+def test_rms_norm_ignores_scale_of_inputs():
     layer = RMSNorm(epsilon=1e-12)
     expected = to_numpy(layer(INPUTS))
     np.testing.assert_allclose(to_numpy(layer(100 * INPUTS)), expected, atol=1e-5)

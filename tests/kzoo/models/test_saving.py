@@ -32,7 +32,7 @@ def test_transformers_loads_the_folder_strictly(minilm, tmp_path):
         assert np.abs(hidden - expected["hidden"])[real].max() < 5e-5
 
 
-def test_the_round_trip_is_exact(minilm, minilm_folder, tmp_path):
+def test_round_trip_is_exact(minilm, minilm_folder, tmp_path):
     kzoo.save_huggingface(minilm, tmp_path / "one")
     again = kzoo.load(tmp_path / "one")
     kzoo.save_huggingface(again, tmp_path / "two")
@@ -45,7 +45,7 @@ def test_the_round_trip_is_exact(minilm, minilm_folder, tmp_path):
         np.testing.assert_array_equal(tensor, original[name])
 
 
-def test_an_encoder_is_saved_as_its_backbone(tmp_path):
+def test_encoder_is_saved_as_its_backbone(tmp_path):
     model = BertBackbone(SMALL)
     kzoo.save_huggingface(kzoo.tasks.SentenceEncoder(model), tmp_path / "model")
     loaded = kzoo.load(tmp_path / "model")
@@ -62,7 +62,7 @@ def test_half_precision_models_are_saved_in_float32(tmp_path):
     assert {str(t.dtype) for t in read_tensors(tmp_path / "model").values()} == {"float32"}
 
 
-def test_an_empty_folder_may_be_there_already(tmp_path):
+def test_empty_folder_may_be_there_already(tmp_path):
     (tmp_path / "model").mkdir()
     kzoo.save_huggingface(BertBackbone(SMALL), tmp_path / "model")
     assert kzoo.load(tmp_path / "model").config == SMALL
@@ -79,7 +79,7 @@ def test_what_is_there_is_not_overwritten(tmp_path, kind):
         kzoo.save_huggingface(BertBackbone(SMALL), taken)
 
 
-def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
+def test_failure_leaves_nothing(tmp_path, monkeypatch):
     def fail(tensors, folder):
         (folder / "model.safetensors").write_bytes(b"half")
         raise OSError("No space left on device")

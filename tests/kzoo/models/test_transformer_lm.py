@@ -17,12 +17,12 @@ SMALL = TransformerLMConfig(vocab_size=40, num_layers=2, num_heads=2, hidden_dim
 TOKEN_IDS = np.random.default_rng(0).integers(0, SMALL.vocab_size, (3, 9)).astype("int32")
 
 
-def test_the_backbone_keeps_the_contract(tmp_path):
+def test_backbone_keeps_the_contract(tmp_path):
     logits = (None, None, SMALL.vocab_size)
     check_backbone(TransformerLM(SMALL, name="small_lm"), tmp_path, logits=logits)
 
 
-def test_the_future_never_changes_the_past():
+def test_causal_mask_blocks_future():
     model = TransformerLM(SMALL)
     changed = TOKEN_IDS.copy()
     changed[:, 5:] = 39 - changed[:, 5:]
@@ -33,7 +33,7 @@ def test_the_future_never_changes_the_past():
 
 @pytest.mark.once
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_it_computes_what_pytorch_does(activation):
+def test_block_equals_pytorch(activation):
     config = dataclasses.replace(SMALL, activation=activation)
     tensors, expected = torch_model(config, TOKEN_IDS)
     assert difference(config, tensors, expected) < 1e-5
@@ -110,7 +110,7 @@ def test_initial_matrices_are_uniform_and_biases_zero():
 
 
 @pytest.mark.once
-def test_the_tutorial_trains_its_own_weights():
+def test_tutorial_trains_its_own_weights():
     assert "transformer_lm" not in {preset.family for preset in PRESETS.values()}
     assert TransformerLMConfig().num_parameters == 12_025_582
 
@@ -127,12 +127,12 @@ def test_the_tutorial_trains_its_own_weights():
         ("init_range", "small"),
     ],
 )
-def test_a_wrong_size_is_one_clear_error(field, value):
+def test_wrong_size_is_one_clear_error(field, value):
     with pytest.raises(ValueError, match=rf"`.*Received: .*{field}={value!r}"):
         TransformerLMConfig(**{field: value})
 
 
 @pytest.mark.once
-def test_an_odd_width_is_refused():
+def test_odd_width_is_refused():
     with pytest.raises(ValueError, match="`hidden_dim` must be even"):
         TransformerLMConfig(hidden_dim=7, num_heads=1)

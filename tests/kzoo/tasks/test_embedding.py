@@ -22,7 +22,7 @@ def backbone():
     return model
 
 
-def test_the_embedding_is_the_normalized_mean_of_real_positions(backbone):
+def test_embedding_is_the_normalized_mean_of_real_positions(backbone):
     encoder = kzoo.tasks.SentenceEncoder(backbone)
     inputs = example_inputs(SMALL.vocab_size)
     assert list(encoder.input) == ["token_ids", "segment_ids", "padding_mask"]
@@ -37,7 +37,7 @@ def test_the_embedding_is_the_normalized_mean_of_real_positions(backbone):
         np.testing.assert_allclose(embedding, mean / np.linalg.norm(mean), atol=1e-6, rtol=0)
 
 
-def test_a_row_without_real_positions_is_finite(backbone):
+def test_row_without_real_positions_is_finite(backbone):
     inputs = {name: 0 * array for name, array in example_inputs(SMALL.vocab_size).items()}
     embedding = predict(kzoo.tasks.SentenceEncoder(backbone), inputs)["embedding"]
     assert np.isfinite(embedding).all()
@@ -54,7 +54,7 @@ def test_unit_norm_is_safe_in_every_dtype(dtype):
     np.testing.assert_allclose(outputs, expected, atol=1e-6 if dtype == "float32" else 5e-3)
 
 
-def test_the_file_has_everything(backbone, tmp_path):
+def test_file_has_everything(backbone, tmp_path):
     encoder = kzoo.tasks.SentenceEncoder(backbone, name="encoder")
     encoder.save(tmp_path / "encoder.keras")
     loaded = kzoo.load(tmp_path / "encoder.keras")
@@ -121,7 +121,7 @@ def test_neither_batches_nor_order_change_a_vector():
 
 
 @pytest.mark.once
-def test_the_tokenizer_travels_with_the_encoder(backbone, minilm_folder, tmp_path):
+def test_tokenizer_travels_with_the_encoder(backbone, minilm_folder, tmp_path):
     backbone.tokenizer = kzoo.data.Tokenizer.from_folder(minilm_folder)
     encoder = kzoo.tasks.SentenceEncoder(backbone)
     assert encoder.tokenizer is backbone.tokenizer

@@ -85,7 +85,7 @@ def test_fit_logs_both_losses_and_accuracies(theirs, tiny):
     assert logs["masked_accuracy"][-1] > 0.9
 
 
-def test_what_fills_up_weighs_nothing(theirs, tiny):
+def test_padding_and_unused_predictions_weigh_nothing(theirs, tiny):
     """Neither padding nor the predictions that are none."""
     x, y, weights = next(batches(theirs))
     assert (weights["masked"] == 0).any()

@@ -22,13 +22,13 @@ def assert_equal(read):
         np.testing.assert_array_equal(read[name], tensor)
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_files_are_read_back(tmp_path):
     write_tensors(TENSORS, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     assert_equal(read_tensors(tmp_path))
 
 
-def test_a_transposed_array_is_written_as_it_reads(tmp_path):
+def test_transposed_array_is_written_as_it_reads(tmp_path):
     write_tensors({"a": TENSORS["a"].T}, tmp_path)
     np.testing.assert_array_equal(read_tensors(tmp_path)["a"], TENSORS["a"].T)
 
@@ -48,14 +48,14 @@ def test_shards_are_read_through_their_index(tmp_path):
     assert_equal(read_tensors(tmp_path))
 
 
-def test_a_shard_that_is_not_there_is_named(tmp_path):
+def test_shard_that_is_not_there_is_named(tmp_path):
     shard(tmp_path, {"one.safetensors": "ab", "two.safetensors": "c"})
     (tmp_path / "two.safetensors").unlink()
     with pytest.raises(ValueError, match=r"must name files beside it.*two\.safetensors"):
         read_tensors(tmp_path)
 
 
-def test_an_index_cannot_leave_its_folder(tmp_path):
+def test_index_cannot_leave_its_folder(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     safetensors.numpy.save_file(TENSORS, tmp_path / "outside.safetensors")
@@ -66,7 +66,7 @@ def test_an_index_cannot_leave_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}'])
-def test_a_damaged_index_is_one_clear_error(tmp_path, text):
+def test_damaged_index_is_one_clear_error(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(ValueError, match=r"The index of the weights .*Received: "):
         read_tensors(tmp_path)
@@ -85,13 +85,13 @@ def test_safetensors_are_preferred_to_the_pickle_beside_them(tmp_path):
     assert_equal(read_tensors(tmp_path))
 
 
-def test_a_folder_without_weights_is_one_clear_error(tmp_path):
+def test_folder_without_weights_is_one_clear_error(tmp_path):
     with pytest.raises(ValueError, match=r"must contain model\.safetensors or .*Received: "):
         read_tensors(tmp_path)
 
 
 @pytest.mark.parametrize("cut", [0, 4, 60, -1])
-def test_a_truncated_file_is_one_clear_error(tmp_path, cut):
+def test_truncated_file_is_one_clear_error(tmp_path, cut):
     write_tensors(TENSORS, tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(path.read_bytes()[:cut])

@@ -34,7 +34,7 @@ def test_names_are_made_plain_first():
     assert set(arrays) == set(SHAPES)
 
 
-def test_a_difference_lists_both_sides():
+def test_difference_lists_both_sides():
     tensors = {"linear.weight": np.zeros((2, 2)), "other": np.zeros(1)}
     with pytest.raises(ValueError, match="The weights do not match the model") as caught:
         rename(tensors, TABLE, SHAPES)
@@ -50,7 +50,7 @@ def test_two_spellings_of_one_weight_are_refused():
         rename(tensors, TABLE, SHAPES, lambda name: name.removeprefix("model."))
 
 
-def test_a_table_that_misses_a_variable_is_refused():
+def test_table_that_misses_a_variable_is_refused():
     with pytest.raises(ValueError, match="1 in the model but not in the table: dense/scale"):
         rename(TENSORS, TABLE, {**SHAPES, "dense/scale": (2,)})
     with pytest.raises(ValueError, match="1 in the table but not in the model: dense/bias"):
@@ -59,7 +59,7 @@ def test_a_table_that_misses_a_variable_is_refused():
         restore({"dense/kernel": np.zeros((3, 2))}, TABLE)
 
 
-def test_a_long_difference_is_shortened():
+def test_long_difference_is_shortened():
     tensors = {f"extra_{index}": np.zeros(1) for index in range(20)}
     with pytest.raises(ValueError, match=r"20 unexpected in the file: .* and 12 more"):
         rename({**TENSORS, **tensors}, TABLE, SHAPES)

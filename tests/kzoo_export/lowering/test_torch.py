@@ -11,7 +11,7 @@ if keras.config.backend() != "torch":
     pytest.skip("the route lowers from PyTorch", allow_module_level=True)
 
 
-def test_a_lookup_in_a_row_of_numbers(tmp_path):
+def test_lookup_in_a_row_of_numbers(tmp_path):
     """Keras squeezes an axis that may be longer than 1, which PyTorch leaves as it is."""
     from kzoo_export.lowering import torch
 

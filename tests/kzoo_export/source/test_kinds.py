@@ -76,7 +76,7 @@ def test_given_kinds_come_first(bert: keras.Model) -> None:
         find_kinds(bert, {"token_ids": "embedding"})
 
 
-def test_the_report_says_what_was_compared_as_what(tmp_path: Path) -> None:
+def test_report_says_what_was_compared_as_what(tmp_path: Path) -> None:
     """Indices in a file of 8-bit weights: some differ, where two scores are nearly the same."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((64,), name="a")

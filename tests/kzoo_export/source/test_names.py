@@ -23,7 +23,7 @@ pytestmark = pytest.mark.once
         (["a_1", "a", "a"], ["a_1", "a", "a_2"]),
     ],
 )
-def test_every_leaf_has_a_name_of_its_own(names: list[str], unique: list[str]) -> None:
+def test_output_names_are_unique(names: list[str], unique: list[str]) -> None:
     places = list(range(len(names)))
     leaves = named_leaves(places, places, names)
     assert list(leaves) == unique

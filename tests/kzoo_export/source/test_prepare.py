@@ -162,7 +162,7 @@ def test_default_ids_that_do_not_fit_ask_for_samples(tmp_path: Path) -> None:
     assert report.verification.outputs[0].weak
 
 
-def test_the_users_model_is_left_as_it_was(tmp_path: Path) -> None:
+def test_users_model_is_left_as_it_was(tmp_path: Path) -> None:
     model = dense_model()
     model.compile("adam", loss="mse")
     model.fit(array(8, 8), array(8, 4), verbose=0)

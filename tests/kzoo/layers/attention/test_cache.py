@@ -74,7 +74,7 @@ def test_every_form_of_start_is_the_same_number(form):
 
 
 @pytest.mark.parametrize("form", forms(0))
-def test_a_full_cache_is_an_error_in_eager_mode(form):
+def test_full_cache_is_an_error_in_eager_mode(form):
     layer = MultiHeadAttention(K, causal=True)
     layer.build(HIDDEN.shape)
     cache = layer.make_cache(B, L)

@@ -48,7 +48,7 @@ def test_weights_of_masked_keys_are_zero():
     np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
 
 
-def test_a_masked_token_changes_no_bit_of_the_others():
+def test_masked_token_changes_no_bit_of_others():
     layer = masked.make("alibi", "pairs", LARGEST_SCORE)
     others = np.arange(masked.T) != 7
     mask = masked.PAIRS & others
@@ -89,7 +89,7 @@ def input_gradient(function, inputs):
 
 
 @pytest.mark.once
-def test_a_bounded_bias_is_noticed():
+def test_bounded_bias_is_noticed():
     layer = masked.make("none", "pairs", LARGEST_SCORE)
     expected = masked.expected(layer, "none", "pairs")
     with static_graph():  # whose bound is for scores of 70 from the largest to the least

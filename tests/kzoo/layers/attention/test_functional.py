@@ -164,7 +164,7 @@ def test_empty_batches_and_single_tokens(batch, length, fused):
     ],
     ids=["scale", "order", "heads", "cap"],
 )
-def test_a_broken_oracle_is_noticed(broken):
+def test_broken_oracle_is_noticed(broken):
     inputs = [x.astype("float64") for x in (QUERY, KEY, VALUE)]
     with pytest.raises(AssertionError, match="largest error"):
         assert_close(attention(*tensors()), broken(*inputs), 1e-5)

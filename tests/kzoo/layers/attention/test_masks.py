@@ -90,7 +90,7 @@ def test_windows_and_causality_agree_with_the_oracle(window):
 
 @pytest.mark.once
 @pytest.mark.parametrize("wrong", [1, -1])
-def test_a_window_off_by_one_is_noticed(wrong):
+def test_window_off_by_one_is_noticed(wrong):
     expected = allowed_pairs(6, window=3)
     assert (to_numpy(window_mask(6, 6, 3 + wrong))[0] != expected).any()
     assert (to_numpy(causal_mask(6, 6, wrong))[0] != allowed_pairs(6, causal=True)).any()

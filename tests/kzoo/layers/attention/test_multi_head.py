@@ -46,7 +46,7 @@ def test_without_positions_a_permutation_only_permutes(seed):
 
 @EXAMPLES
 @given(seeds, st.integers(1, T - 1), st.sampled_from([CAUSAL, WINDOWED]))
-def test_the_future_never_changes_the_past(seed, now, layer):
+def test_causal_mask_blocks_future(seed, now, layer):
     other = HIDDEN.copy()
     other[:, now:] = np.random.default_rng(seed).normal(size=other[:, now:].shape)
     before, after = to_numpy(layer(HIDDEN)), to_numpy(layer(other))
@@ -56,7 +56,7 @@ def test_the_future_never_changes_the_past(seed, now, layer):
 
 @EXAMPLES
 @given(seeds, st.integers(2, T - 1))
-def test_a_window_forgets_what_is_far(seed, lost):
+def test_window_ignores_distant_keys(seed, lost):
     other = HIDDEN.copy()
     other[:, : lost - 1] = np.random.default_rng(seed).normal(size=other[:, : lost - 1].shape)
     np.testing.assert_allclose(
@@ -89,7 +89,7 @@ def test_decoding_with_a_cache_equals_a_full_pass(seed, prompt, layer):
     np.testing.assert_allclose(np.concatenate(outputs, axis=1), expected, atol=ROUNDING)
 
 
-def test_a_cache_keeps_its_shape_and_works_in_models():
+def test_cache_keeps_its_shape_and_works_in_models():
     layer = MultiHeadAttention(2, num_kv_heads=1, causal=True)
     token, start = keras.Input((1, D)), keras.Input(batch_shape=(), dtype="int32")
     cache = {name: keras.Input((8, 1, D // 2)) for name in ("key", "value")}
@@ -108,7 +108,7 @@ def test_a_cache_keeps_its_shape_and_works_in_models():
     np.testing.assert_array_equal(to_numpy(scores)[..., 0, :] > 1e-9, [[[1] * 4 + [0] * 4] * 2] * B)
 
 
-def test_a_cache_is_the_same_in_both_graphs():
+def test_cache_is_the_same_in_both_graphs():
     start = keras.ops.convert_to_tensor(2, "int32")
     cache = WINDOWED.make_cache(B, 6)
     inputs = {"query": HIDDEN[:, :1], "start": start}
@@ -126,13 +126,13 @@ def test_padding_does_not_change_real_positions():
     np.testing.assert_allclose(padded[:, :3], short, atol=ROUNDING)
 
 
-def test_a_context_equal_to_the_query_is_self_attention():
+def test_context_equal_to_the_query_is_self_attention():
     layer = MultiHeadAttention(num_heads=N)
     alone = to_numpy(layer(HIDDEN, mask=PADDING_MASK))
     np.testing.assert_array_equal(to_numpy(layer(HIDDEN, HIDDEN, mask=PADDING_MASK)), alone)
 
 
-def test_a_window_as_wide_as_the_sequence_is_none():
+def test_window_as_wide_as_the_sequence_is_none():
     wide, none = (MultiHeadAttention(N, causal=True, window=window) for window in (T, None))
     expected = to_numpy(none(HIDDEN))
     wide(HIDDEN)
@@ -248,6 +248,6 @@ def test_wrong_calls(layer, arguments, message):
 
 
 @pytest.mark.once
-def test_a_cache_needs_the_width_of_a_head():
+def test_cache_needs_the_width_of_a_head():
     with pytest.raises(ValueError, match="must be built, or have a `head_dim`"):
         MultiHeadAttention(2).make_cache(1, 8)

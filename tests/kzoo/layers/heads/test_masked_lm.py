@@ -33,7 +33,7 @@ class TiedModel(keras.Model):
         return {"hidden_dim": self.hidden_dim, "name": self.name}
 
 
-def test_the_head_has_no_table_of_its_own():
+def test_head_has_no_table_of_its_own():
     model = TiedModel()
     shapes = [tuple(weight.shape) for weight in model.weights]
     assert shapes.count((V, D)) == 1
@@ -82,7 +82,7 @@ def test_gather_positions():
     np.testing.assert_array_equal(gathered, [hidden[0, [2, 0]], hidden[1, [1, 1]]])
 
 
-def test_the_four_ways_to_call_it_agree():
+def test_four_ways_to_call_agree():
     """Tied or free, at positions or everywhere: one function of the same numbers."""
     random = np.random.default_rng(0)
     hidden = random.normal(size=(2, 3, D)).astype("float32")
@@ -99,7 +99,7 @@ def test_the_four_ways_to_call_it_agree():
     np.testing.assert_allclose(to_numpy(free(hidden, positions)), expected, atol=1e-6)
 
 
-def test_a_narrower_embedding():
+def test_narrower_embedding():
     """ALBERT's hidden states are wider than its token table."""
     hidden, table = np.ones((2, 3, 6), "float32"), np.ones((V, D), "float32")
     head = MaskedLMHead(V, hidden_dim=D)
@@ -108,7 +108,7 @@ def test_a_narrower_embedding():
     assert head.compute_output_shape((2, 3, 6)) == (2, 3, V)
 
 
-def test_a_table_of_another_shape_is_refused():
+def test_table_of_another_shape_is_refused():
     hidden = np.ones((2, 3, D), "float32")
     message = r"`token_table` must have shape \(vocab_size, hidden_dim\) = \(11, 4\). Received: "
     head = MaskedLMHead(V)
@@ -119,7 +119,7 @@ def test_a_table_of_another_shape_is_refused():
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_head_is_tied_or_free_for_good(tied):
+def test_head_is_tied_or_free_for_good(tied):
     hidden, table = np.ones((2, 3, D), "float32"), np.ones((V, D), "float32")
     head = MaskedLMHead(V)
     head(hidden, token_table=table if tied else None)

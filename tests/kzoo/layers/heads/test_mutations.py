@@ -67,6 +67,6 @@ MISTAKES = {
 
 @pytest.mark.once
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_caught(mistake):
+def test_mistake_is_caught(mistake):
     name, broken = MISTAKES[mistake]
     assert_caught(heads.CASES[name], broken)

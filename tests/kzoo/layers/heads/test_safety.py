@@ -52,7 +52,7 @@ def test_large_numbers_stay_finite_in_half_precision(name, dtype):
 
 
 @pytest.mark.once
-def test_a_span_needs_one_mask_for_all_its_ends():
+def test_span_needs_one_mask_for_all_its_ends():
     hidden = np.ones((2, 5, 8), "float32")
     message = re.escape("`padding_mask` must have shape (B, T), with B=2, T=5. Received: ")
     with pytest.raises(ValueError, match=message):

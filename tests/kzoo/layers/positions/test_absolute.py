@@ -31,7 +31,7 @@ def test_sinusoids_stay_accurate_over_long_sequences():
     np.testing.assert_allclose(to_numpy(varying), table, atol=1.3e-4)
 
 
-def test_a_grid_tells_rows_from_columns():
+def test_2d_positions_tell_rows_from_columns():
     table = to_numpy(SinusoidalPositions2D(height=3, width=4)(hidden(12, 8))).reshape(3, 4, 8)
     np.testing.assert_array_equal(table[0, :, :4], table[2, :, :4])
     np.testing.assert_array_equal(table[:, 0, 4:], table[:, 3, 4:])

@@ -39,7 +39,7 @@ def test_slopes_agree_with_the_paper():
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("make", BIASES)
-def test_the_bias_follows_distance(make, known):
+def test_bias_follows_distance(make, known):
     layer = make()
     layer(np.arange(1))
 
@@ -113,7 +113,7 @@ def test_wrong_ranks(layer):
 
 
 @pytest.mark.once
-def test_a_bucket_off_by_one_is_noticed(monkeypatch):
+def test_bucket_off_by_one_is_noticed(monkeypatch):
     buckets = implementation.distance_buckets
     monkeypatch.setattr(implementation, "distance_buckets", lambda *a: np.roll(buckets(*a), 1))
     layer, places = RelativeBias(2, 8, 20, init_std=1.0), np.arange(9)
@@ -125,7 +125,7 @@ def test_a_bucket_off_by_one_is_noticed(monkeypatch):
 
 
 @pytest.mark.once
-def test_a_slope_off_by_one_head_is_noticed(monkeypatch):
+def test_slope_off_by_one_head_is_noticed(monkeypatch):
     monkeypatch.setattr(alibi, "alibi_slopes", lambda n: np.append(alibi_slopes(n)[1:], 0.0))
     places = np.arange(4)
     expected = reference.alibi_bias({}, places, num_heads=3)

@@ -12,7 +12,7 @@ TABLE = np.random.default_rng(0).normal(size=(1 + 12, 4)).astype("float32")
 
 
 @pytest.mark.parametrize("method", ["linear", "cubic"])
-def test_the_same_size_changes_nothing(method):
+def test_same_size_changes_nothing(method):
     np.testing.assert_array_equal(resize_positions(TABLE[1:], 12, 12, method), TABLE[1:])
     same = resize_positions(TABLE, (3, 4), (3, 4), method, num_prefix=1)
     np.testing.assert_array_equal(to_numpy(same), TABLE)
@@ -62,7 +62,7 @@ def test_wrong_arguments(arguments, message):
 
 
 @pytest.mark.once
-def test_a_table_resized_the_other_way_is_noticed():
+def test_table_resized_the_other_way_is_noticed():
     """The comparison with PyTorch's tells rows from columns."""
     straight = to_numpy(resize_positions(TABLE[1:], (3, 4), (6, 4)))
     turned = TABLE[1:].reshape(3, 4, -1).swapaxes(0, 1).reshape(12, -1)

@@ -90,7 +90,7 @@ def test_scores_depend_on_distance_alone(start, scaling):
     np.testing.assert_allclose(here, there, atol=2e-5)
 
 
-def test_the_length_and_what_does_not_turn_stay():
+def test_rotation_keeps_norms_and_unrotated_dimensions():
     rotated = to_numpy(RotaryPositions(rotary_dim=4)(HEADS))
     np.testing.assert_array_equal(rotated[..., 4:], HEADS[..., 4:])
     np.testing.assert_array_equal(rotated[:, 0], HEADS[:, 0])
@@ -248,7 +248,7 @@ def test_dynamic_scaling_needs_two_frequencies():
 
 
 @pytest.mark.once
-def test_a_turn_the_other_way_is_noticed(monkeypatch):
+def test_reversed_rotation_is_noticed(monkeypatch):
     turn = implementation.rotate
     monkeypatch.setattr(
         implementation, "rotate", lambda heads, cos, sin, *rest: turn(heads, cos, -sin, *rest)
