@@ -1,7 +1,9 @@
-"""JSON files that others wrote."""
+"""JSON files, and files that are there whole or not at all."""
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -39,3 +41,32 @@ def read_json_object(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"The file must contain a JSON object. Received: {path}")
     return content
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a file, the whole of it or nothing.
+
+    Args:
+        path: The file.
+        content: What to write.
+    """
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def whole_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Have a file appear when it is finished, and nothing be left of one that is not.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The file to write in its place.
+    """
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

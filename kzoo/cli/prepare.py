@@ -1,13 +1,15 @@
 """`kzoo prepare`: raw text to the records that a model is pretrained on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kzoo.cli.options import Json
 from kzoo.cli.output import make_table, print_json, print_table, progress_bar
-from kzoo.data import Tokenizer
+
+if TYPE_CHECKING:
+    from kzoo.data import Tokenizer
 
 
 def prepare_text(
@@ -82,7 +84,7 @@ def prepare_text(
     print_table(f"Prepared {out}", table)
 
 
-def _tokenizer(source: str | None, train_vocab: int | None) -> Tokenizer | int:
+def _tokenizer(source: str | None, train_vocab: int | None) -> "Tokenizer | int":
     """Load the tokenizer, or return the size of the vocabulary to train."""
     if (source is None) == (train_vocab is None):
         raise ValueError(

@@ -68,6 +68,20 @@ def read_documents(path: Path, field: str = "text") -> Iterator[str]:
         ) from error
 
 
+def read_all(files: Iterable[Path], field: str = "text") -> Iterator[str]:
+    """Read the documents of several files.
+
+    Args:
+        files: The files.
+        field: As for `read_documents`.
+
+    Yields:
+        The documents, in order.
+    """
+    for path in files:
+        yield from read_documents(path, field)
+
+
 def _open(path: Path) -> AbstractContextManager[Iterable[bytes]]:
     return gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kzoo.arguments import check_choice, check_positive_integers, is_integer, require_packages
+from kzoo.arguments import check_choice, check_counts, check_positive_integers, require_packages
 from kzoo.data.manifest import MANIFEST, TOKENIZER, hash_file
 from kzoo.data.masking import MASKINGS, MaskingVocabulary, check_rate, mask_tokens
 from kzoo.data.records import Record
@@ -66,11 +66,7 @@ def pretraining_dataset(
     check_rate(rate)
     counts = {} if epochs is None else {"epochs": epochs}
     check_positive_integers(batch_size=batch_size, predictions=predictions, **counts)
-    for name, value in {"seed": seed, "workers": workers}.items():
-        if not is_integer(value, least=0):
-            raise ValueError(
-                f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
-            )
+    check_counts(seed=seed, workers=workers)
     import grain
 
     folder = Path(folder)

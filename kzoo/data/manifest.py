@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +53,6 @@ class Manifest:
         names = ("documents", "records", "tokens", "is_next")
         totals = {name: sum(getattr(shard, name) for shard in self.shards) for name in names}
         return {"totals": totals, **dataclasses.asdict(self)}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, the whole file or nothing.
-
-    Args:
-        path: The file.
-        content: What to write.
-    """
-    unfinished = path.with_suffix(".unfinished")
-    try:
-        unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def hash_file(path: Path) -> str:

@@ -1,13 +1,11 @@
 """Raw text to shards of records, which pretraining reads."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kzoo.arguments import check_choice, check_positive_integers, is_integer, require_packages
-from kzoo.data.corpus import find_files, read_documents
+from kzoo.arguments import check_choice, check_counts, check_positive_integers, require_packages
+from kzoo.data.corpus import find_files, read_all, read_documents
 from kzoo.data.manifest import (
     MANIFEST,
     TOKENIZER,
@@ -24,12 +22,11 @@ from kzoo.data.manifest import (
     Settings,
     Shard,
     hash_file,
-    write_json,
 )
 from kzoo.data.records import PAIRS, Layout, make_records
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.data.vocabulary import train_word_pieces
-from kzoo.json_file import read_json_object
+from kzoo.json_file import read_json_object, whole_file, write_json
 
 Progress = Callable[[str, float], None]
 
@@ -82,8 +79,7 @@ def prepare(
     require_packages(("array_record", "sentencex"), "pretrain", "preparing text for pretraining")
     check_choice(PAIRS, pairs=pairs)
     check_positive_integers(length=length, documents_per_shard=documents_per_shard)
-    if not is_integer(seed, least=0):
-        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
+    check_counts(seed=seed)
     workers = (os.cpu_count() or 1) if workers is None else workers
     check_positive_integers(workers=workers)
     tell = progress or (lambda step, fraction: None)
@@ -111,8 +107,7 @@ def prepare(
 
 def _check_enough(files: list[Path], field: str, pairs: str) -> None:
     """Require text, and of pairs two documents, before anything is written."""
-    documents = (document for path in files for document in read_documents(path, field))
-    count = len(list(itertools.islice(documents, 2)))
+    count = len(list(itertools.islice(read_all(files, field), 2)))
     if count == 0:
         raise ValueError(f"`sources` must have text. Received: none in {len(files)} files")
     if count == 1 and pairs != "none":
@@ -127,8 +122,7 @@ def _trained(folder: Path, files: list[Path], field: str, size: int, tell: Progr
     if (folder / SETTINGS).is_file():
         return Tokenizer.from_folder(folder / TOKENIZER)
     tell("train the vocabulary", 0.0)
-    documents = (document for path in files for document in read_documents(path, field))
-    return train_word_pieces(documents, size)
+    return train_word_pieces(read_all(files, field), size)
 
 
 def _begin(
@@ -147,7 +141,9 @@ def _begin(
     }
     path = folder / SETTINGS
     if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        # What a run leaves that was killed at its very start.
+        begun = {TOKENIZER, path.with_suffix(".unfinished").name}
+        if folder.is_dir() and any(other.name not in begun for other in folder.iterdir()):
             raise ValueError(
                 f"`out` must be a new folder or one of an earlier run. Received: {folder}"
             )
@@ -206,6 +202,9 @@ def _run(
         for job in jobs:
             yield _make_shard(*job)
         return
+    import concurrent.futures
+    import multiprocessing
+
     # The processes of a pool start anew: the threads of a framework survive no fork.
     context = multiprocessing.get_context("spawn")
     waiting: collections.deque[concurrent.futures.Future[Shard]] = collections.deque()
@@ -240,8 +239,7 @@ def _make_shard(index: int, documents: list[str], folder: str, settings: Setting
     records = make_records(
         documents, tokenizer, settings.pairs, settings.length, random, settings.language
     )
-    unfinished = path.with_suffix(".unfinished")
-    try:
+    with whole_file(path) as unfinished:
         writer = ArrayRecordWriter(str(unfinished), _WRITER)
         for record in records:
             writer.write(record.to_bytes())
@@ -254,9 +252,6 @@ def _make_shard(index: int, documents: list[str], folder: str, settings: Setting
             is_next=sum(record.is_next for record in records),
             sha256=hash_file(unfinished),
         )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     write_json(described, dataclasses.asdict(shard))
     return shard
 

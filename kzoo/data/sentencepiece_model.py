@@ -9,7 +9,7 @@ from typing import Any
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
-from kzoo.data.special_tokens import SPECIAL, content_of
+from kzoo.data.special_tokens import BERT, ROBERTA, SPECIAL, Token, around_texts, content_of
 
 FILES = ("sentencepiece.bpe.model", "spiece.model", "spm.model")
 _SPACE = "\u2581"  # what SentencePiece writes for a space
@@ -47,25 +47,8 @@ class Kind:
     roberta: bool = False
 
 
-_ROBERTA = {
-    "unk_token": "<unk>",
-    "sep_token": "</s>",
-    "pad_token": "<pad>",
-    "cls_token": "<s>",
-    "mask_token": "<mask>",
-    "add_prefix_space": True,
-    "model_input_names": ["input_ids", "attention_mask"],
-    "model_max_length": 512,
-}
-_BERT = {
-    "unk_token": "<unk>",
-    "sep_token": "[SEP]",
-    "pad_token": "<pad>",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-    "add_prefix_space": True,
-    "model_max_length": 512,
-}
+_ROBERTA = {**ROBERTA, "add_prefix_space": True}
+_ALBERT = {**BERT, "unk_token": "<unk>", "pad_token": "<pad>", "add_prefix_space": True}
 KINDS = {
     "XLMRobertaTokenizer": Kind(
         _ROBERTA,
@@ -87,15 +70,9 @@ KINDS = {
         after=(("<mask>", 0.0),),
         roberta=True,
     ),
-    "AlbertTokenizer": Kind({**_BERT, "do_lower_case": True, "keep_accents": False}),
+    "AlbertTokenizer": Kind({**_ALBERT, "do_lower_case": True, "keep_accents": False}),
     "DebertaV2Tokenizer": Kind(
-        {
-            **_BERT,
-            "unk_token": "[UNK]",
-            "pad_token": "[PAD]",
-            "do_lower_case": False,
-            "split_by_punct": False,
-        }
+        {**BERT, "add_prefix_space": True, "do_lower_case": False, "split_by_punct": False}
     ),
 }
 """By `tokenizer_class`, without `Fast` at its end."""
@@ -144,8 +121,9 @@ def build(
     backend.pre_tokenizer = pre_tokenizers.Sequence([*_splits(name, settings), words])
     backend.decoder = decoders.Metaspace(replacement=_SPACE, prepend_scheme=scheme)
     backend.add_special_tokens(list(special.values()))
-    around = special["cls_token"], special["sep_token"]
-    backend.post_processor = _template(backend, *around, kind.roberta)
+    numbers = backend.get_vocab(with_added_tokens=True)
+    cls, sep = ((special[name], numbers[special[name]]) for name in ("cls_token", "sep_token"))
+    backend.post_processor = _around_roberta(cls, sep) if kind.roberta else around_texts(cls, sep)
     return backend, settings
 
 
@@ -241,10 +219,10 @@ def _splits(name: str, settings: Mapping[str, Any]) -> list[Any]:
     return [pre_tokenizers.Punctuation("isolated")] if settings["split_by_punct"] else []
 
 
-def _template(backend: tokenizers.Tokenizer, cls: str, sep: str, roberta: bool) -> Any:
-    """Return what puts special tokens around texts."""
+def _around_roberta(cls: Token, sep: Token) -> Any:
+    """Return what puts special tokens around texts in the way of RoBERTa."""
     return processors.TemplateProcessing(
-        single=f"{cls} $A {sep}",
-        pair=f"{cls} $A {sep} {sep} $B {sep}" if roberta else f"{cls} $A {sep} $B:1 {sep}:1",
-        special_tokens=[(token, backend.token_to_id(token)) for token in (cls, sep)],
+        single=f"{cls[0]} $A {sep[0]}",
+        pair=f"{cls[0]} $A {sep[0]} {sep[0]} $B {sep[0]}",
+        special_tokens=[cls, sep],
     )

@@ -1,6 +1,5 @@
 """Texts to the arrays that a model reads."""
 
-import json
 import os
 import pathlib
 from collections.abc import Collection, Iterable, Mapping
@@ -21,6 +20,7 @@ from kzoo.data.tokenizer_files import (
     read_tokenizer,
     with_defaults,
 )
+from kzoo.json_file import write_json
 
 # The arrays, in their order, by what Hugging Face calls them.
 _ARRAYS = {
@@ -174,7 +174,7 @@ class Tokenizer:
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAST).write_text(self.backend.to_str(), "utf-8")
-        (folder / CONFIG).write_text(json.dumps(self.config, indent=2) + "\n", "utf-8")
+        write_json(folder / CONFIG, self.config)
         if not isinstance(self.backend.model, tokenizers.models.WordPiece):
             self.backend.model.save(str(folder))
             return

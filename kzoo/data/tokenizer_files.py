@@ -10,7 +10,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from kzoo.arguments import is_integer
 from kzoo.data import sentencepiece_model
-from kzoo.data.special_tokens import SPECIAL, content_of
+from kzoo.data.special_tokens import BERT, ROBERTA, SPECIAL, around_texts, content_of
 from kzoo.json_file import read_json_object
 
 # Files of the Hugging Face layout.
@@ -21,28 +21,8 @@ SENTENCEPIECE = sentencepiece_model.FILES
 _SPECIAL_MAP, _ADDED = "special_tokens_map.json", "added_tokens.json"
 FILES = (FAST, CONFIG, WORD_PIECE, *BYTE_PAIR, *SENTENCEPIECE, _SPECIAL_MAP, _ADDED)
 
-_MAX_LENGTH = {"model_max_length": 512}
-_BERT: dict[str, Any] = {
-    "tokenizer_class": "BertTokenizer",
-    "do_lower_case": True,
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-    **_MAX_LENGTH,
-}
-_ROBERTA: dict[str, Any] = {
-    "tokenizer_class": "RobertaTokenizer",
-    "add_prefix_space": False,
-    "unk_token": "<unk>",
-    "sep_token": "</s>",
-    "pad_token": "<pad>",
-    "cls_token": "<s>",
-    "mask_token": "<mask>",
-    "model_input_names": ["input_ids", "attention_mask"],
-    **_MAX_LENGTH,
-}
+_BERT = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **BERT}
+_ROBERTA = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": False, **ROBERTA}
 # What `tokenizer_config.json` calls the settings of BERT's normalizer.
 _NORMALIZER = {
     "do_lower_case": "lowercase",
@@ -193,11 +173,7 @@ def _add_special_tokens(
     if isinstance(backend.model, models.BPE):
         backend.post_processor = processors.RobertaProcessing(sep, cls)
         return
-    backend.post_processor = processors.TemplateProcessing(
-        single=f"{cls[0]}:0 $A:0 {sep[0]}:0",
-        pair=f"{cls[0]}:0 $A:0 {sep[0]}:0 $B:1 {sep[0]}:1",
-        special_tokens=[cls, sep],
-    )
+    backend.post_processor = around_texts(cls, sep)
 
 
 def _add_tokens(backend: tokenizers.Tokenizer, path: pathlib.Path) -> None:

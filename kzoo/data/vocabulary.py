@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import tokenizers
 
 from kzoo.arguments import is_integer
+from kzoo.data.special_tokens import BERT, SPECIAL, around_texts
 from kzoo.data.tokenizer import Tokenizer
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _LEAST = 100
 
 
@@ -36,11 +36,12 @@ def train_word_pieces(texts: Iterable[str], vocab_size: int, lowercase: bool = T
             f"Received: vocab_size={vocab_size!r}"
         )
     backend = tokenizers.BertWordPieceTokenizer(lowercase=lowercase)
+    special = [BERT[name] for name in SPECIAL]
     backend.train_from_iterator(
-        texts, vocab_size=vocab_size, special_tokens=list(_SPECIAL), show_progress=False
+        texts, vocab_size=vocab_size, special_tokens=special, show_progress=False
     )
     content = tokenizers.Tokenizer.from_str(backend.to_str())
     ids = content.get_vocab()
-    around = (("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
-    content.post_processor = tokenizers.processors.BertProcessing(*around)
+    cls, sep = ((token, ids[token]) for token in (BERT["cls_token"], BERT["sep_token"]))
+    content.post_processor = around_texts(cls, sep)
     return Tokenizer(content, {"do_lower_case": lowercase})

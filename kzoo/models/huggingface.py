@@ -1,6 +1,5 @@
 """Models in and out of folders in the Hugging Face layout."""
 
-import json
 import os
 import pathlib
 import shutil
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
-from kzoo.json_file import read_json_object
+from kzoo.json_file import read_json_object, write_json
 from kzoo.models.converter import Converter
 from kzoo.models.families import FAMILIES, converters
 from kzoo.models.heads import CLASSIFIERS, BackboneWithHead, converter_of
@@ -163,7 +162,7 @@ def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
         setting = converter.head_settings.get(head, {}).get("dropout")
         if setting is not None:
             content[setting] = model.dropout
-    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    write_json(path, content)
 
 
 def _family_of(source: dict[str, Any], names: Iterable[str], folder: pathlib.Path) -> str:

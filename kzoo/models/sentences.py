@@ -1,7 +1,6 @@
 """How a model makes one vector of a text: the modules of a sentence-transformers folder."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kzoo.arguments import check_choice
-from kzoo.json_file import read_json, read_json_object
+from kzoo.json_file import read_json, read_json_object, write_json
 from kzoo.weights import read_tensors, write_tensors
 
 MODULES, SETTINGS = "modules.json", "sentence_bert_config.json"
@@ -241,4 +240,4 @@ def _refuse(path: pathlib.Path, must: str, received: Any) -> None:
 
 def _write(path: pathlib.Path, content: Any) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+    write_json(path, content)

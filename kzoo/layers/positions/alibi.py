@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from kzoo.arguments import check_positive_integers
-from kzoo.layers.positions.relative import bias_shape, check_heads, relative_positions
+from kzoo.layers.positions.relative import DistanceBias, check_heads, relative_positions
 from kzoo.layers.positions.static import executor
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
 @serializable
-class AlibiBias(keras.layers.Layer):
+class AlibiBias(DistanceBias, keras.layers.Layer):
     """ALiBi: each head subtracts its slope times the distance from the scores.
 
     bias[n, t, s] = -slope[n] * |t - s|, with the slopes 2^(-8/N), 2^(-16/N), ..., 2^-8. If N is not
@@ -53,38 +53,14 @@ class AlibiBias(keras.layers.Layer):
         """Check the heads of a layer that attends; there are no weights."""
         check_heads(self.num_heads, query_positions_shape)
 
-    def call(self, query_positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
-        """Return the bias; see the class."""
-        keys = query_positions if key_positions is None else key_positions
-        return keras.ops.cast(self.bias(query_positions, keys), self.compute_dtype)
-
-    def rotate(self, heads: Tensor, positions: Tensor) -> Tensor:
-        """Leave queries and keys as they are, for a layer that attends.
-
-        Args:
-            heads: (B, T, N, H).
-            positions: Integers (T,) or (B, T).
-
-        Returns:
-            The heads.
-        """
-        return heads
-
-    def bias(
-        self,
-        query_positions: Tensor,
-        key_positions: Tensor,
-        query: Tensor | None = None,
-        key: Tensor | None = None,
-    ) -> Tensor:
+    def bias(self, query_positions: Tensor, key_positions: Tensor, *heads: Tensor) -> Tensor:
         """Return what to add to the scores, for a layer that attends.
 
         Args:
             query_positions: Integers (T,) or (B, T).
             key_positions: Integers (S,) or (B, S). If both are NumPy arrays or ranges, the bias is
                 a constant of the graph.
-            query: Not used.
-            key: Not used.
+            *heads: Queries and keys, which do not matter.
 
         Returns:
             (1, N, T, S) or (B, N, T, S), float32.
@@ -96,12 +72,6 @@ class AlibiBias(keras.layers.Layer):
     def bias_range(self, num_keys: Any) -> Any:
         """Return the largest slope times the largest distance of S keys; see `Position`."""
         return float(alibi_slopes(self.num_heads).max()) * (num_keys - 1)
-
-    def compute_output_shape(
-        self, query_positions_shape: Shape, key_positions_shape: Shape | None = None
-    ) -> Shape:
-        """Return (1, N, T, S) or (B, N, T, S)."""
-        return bias_shape(self.num_heads, query_positions_shape, key_positions_shape)
 
 
 def alibi_slopes(num_heads: int) -> np.ndarray[Any, Any]:

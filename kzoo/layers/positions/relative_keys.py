@@ -8,7 +8,7 @@ from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.attention.bias import length_of
 from kzoo.layers.attention.masks import SCORE_RANGE
 from kzoo.layers.positions.relative import relative_positions
-from kzoo.layers.positions.static import executor, first_positions
+from kzoo.layers.positions.static import executor, first_positions, leave_heads
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
@@ -48,6 +48,8 @@ class RelativeKeys(keras.layers.Layer):
         Huang et al., Improve Transformer Models with Better Relative Position Embeddings, 2020,
         method 4, equation 11 (`compare_keys`). https://arxiv.org/abs/2009.13658
     """
+
+    rotate = leave_heads
 
     def __init__(
         self,
@@ -89,18 +91,6 @@ class RelativeKeys(keras.layers.Layer):
 
     def compute_mask(self, *args: Any, **kwargs: Any) -> None:
         """Carry no mask on: the bias is of pairs of positions."""
-
-    def rotate(self, heads: Tensor, positions: Tensor) -> Tensor:
-        """Leave queries and keys as they are, for a layer that attends.
-
-        Args:
-            heads: (B, T, N, H).
-            positions: Integers (T,) or (B, T).
-
-        Returns:
-            The heads.
-        """
-        return heads
 
     def bias(
         self, query_positions: Tensor, key_positions: Tensor, query: Tensor, key: Tensor

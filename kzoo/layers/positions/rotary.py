@@ -126,20 +126,13 @@ class RotaryPositions(keras.layers.Layer):
         cosines, sines = (keras.ops.cast(table, dtype) for table in tables)
         return rotate(heads, cosines, sines, rotary_dim, self.interleaved)
 
-    def bias(
-        self,
-        query_positions: Tensor,
-        key_positions: Tensor,
-        query: Tensor | None = None,
-        key: Tensor | None = None,
-    ) -> None:
+    def bias(self, query_positions: Tensor, key_positions: Tensor, *heads: Tensor) -> None:
         """Add nothing to the scores, for a layer that attends.
 
         Args:
             query_positions: Integers (T,) or (B, T).
             key_positions: Integers (S,) or (B, S).
-            query: Not used.
-            key: Not used.
+            *heads: Queries and keys, which do not matter.
         """
 
     def bias_range(self, num_keys: Any) -> float:

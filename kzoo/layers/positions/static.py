@@ -67,3 +67,17 @@ def executor(*arrays: Tensor) -> Any:
         The module `numpy` or `keras.ops`, in which the same names mean the same.
     """
     return np if all(isinstance(array, np.ndarray) for array in arrays) else keras.ops
+
+
+def leave_heads(self: Any, heads: Tensor, positions: Tensor) -> Tensor:
+    """Leave queries and keys as they are: the `rotate` of a position that only adds a bias.
+
+    Args:
+        self: The layer.
+        heads: (B, T, N, H).
+        positions: Integers (T,) or (B, T).
+
+    Returns:
+        The heads.
+    """
+    return heads

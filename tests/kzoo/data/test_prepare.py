@@ -116,6 +116,14 @@ def test_ended_run_goes_on(prepared, corpus, tokenizer, tmp_path, monkeypatch):
     assert content_of(out) == content_of(prepared[0])
 
 
+def test_run_killed_before_its_settings_goes_on(prepared, corpus, tokenizer, tmp_path):
+    tokenizer.save(tmp_path / "data" / "tokenizer")
+    (tmp_path / "data" / "tokenizer" / "tokenizer.json").write_text('{"half')
+    (tmp_path / "data" / "settings.unfinished").touch()
+    prepare(corpus, tmp_path / "data", tokenizer, workers=1, length=64)
+    assert content_of(tmp_path / "data") == content_of(prepared[0])
+
+
 def test_killed_run_with_a_trained_vocabulary_goes_on(corpus, tmp_path):
     """Each run is a process of its own: the vocabulary is trained once."""
     command = [sys.executable, "-m", "kzoo", "prepare", str(corpus), "--workers", "1", "--json"]

@@ -69,6 +69,12 @@ def test_presets_are_listed_without_keras():
 
 
 @pytest.mark.once
+def test_commands_start_without_numpy():
+    script = "import sys, kzoo.cli; assert not {'keras', 'numpy', 'tokenizers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("field", "value"),
     [
