@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from kzoo.arguments import check_positive_integers
-from kzoo.layers.positions.relative import DistanceBias, check_heads, relative_positions
-from kzoo.layers.positions.static import executor
+from kzoo.layers.positions.relative import bias_shape, check_heads, relative_positions
+from kzoo.layers.positions.static import executor, leave_heads
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
 @serializable
-class AlibiBias(DistanceBias, keras.layers.Layer):
+class AlibiBias(keras.layers.Layer):
     """ALiBi: each head subtracts its slope times the distance from the scores.
 
     bias[n, t, s] = -slope[n] * |t - s|, with the slopes 2^(-8/N), 2^(-16/N), ..., 2^-8. If N is not
@@ -44,6 +44,8 @@ class AlibiBias(DistanceBias, keras.layers.Layer):
         Extrapolation, 2021, section 3. https://arxiv.org/abs/2108.12409
     """
 
+    rotate = leave_heads
+
     def __init__(self, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive_integers(num_heads=num_heads)
@@ -52,6 +54,11 @@ class AlibiBias(DistanceBias, keras.layers.Layer):
     def build(self, query_positions_shape: Shape, key_positions_shape: Shape | None = None) -> None:
         """Check the heads of a layer that attends; there are no weights."""
         check_heads(self.num_heads, query_positions_shape)
+
+    def call(self, query_positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
+        """Return the bias; see the class."""
+        keys = query_positions if key_positions is None else key_positions
+        return keras.ops.cast(self.bias(query_positions, keys), self.compute_dtype)
 
     def bias(self, query_positions: Tensor, key_positions: Tensor, *heads: Tensor) -> Tensor:
         """Return what to add to the scores, for a layer that attends.
@@ -72,6 +79,12 @@ class AlibiBias(DistanceBias, keras.layers.Layer):
     def bias_range(self, num_keys: Any) -> Any:
         """Return the largest slope times the largest distance of S keys; see `Position`."""
         return float(alibi_slopes(self.num_heads).max()) * (num_keys - 1)
+
+    def compute_output_shape(
+        self, query_positions_shape: Shape, key_positions_shape: Shape | None = None
+    ) -> Shape:
+        """Return (1, N, T, S) or (B, N, T, S)."""
+        return bias_shape(self.num_heads, query_positions_shape, key_positions_shape)
 
 
 def alibi_slopes(num_heads: int) -> np.ndarray[Any, Any]:

@@ -1,7 +1,6 @@
 """Relative positions: a bias that is added to the scores, by the distance of query and key."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,32 +12,8 @@ from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
 
 
-class DistanceBias:
-    """A mixin for layers whose bias follows from the distances of queries and keys alone."""
-
-    num_heads: int
-    compute_dtype: str
-    bias: Callable[..., Tensor]
-    rotate = leave_heads
-
-    def call(self, query_positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
-        """Return the bias; see the class."""
-        keys = query_positions if key_positions is None else key_positions
-        return keras.ops.cast(self.bias(query_positions, keys), self.compute_dtype)
-
-    def compute_output_shape(
-        self, query_positions_shape: Shape, key_positions_shape: Shape | None = None
-    ) -> Shape:
-        """Return (1, N, T, S) or (B, N, T, S)."""
-        keys = query_positions_shape if key_positions_shape is None else key_positions_shape
-        check_rank("query_positions", query_positions_shape)
-        check_rank("key_positions", keys)
-        batch = query_positions_shape[:-1] or keys[:-1] or (1,)
-        return (*batch, self.num_heads, query_positions_shape[-1], keys[-1])
-
-
 @serializable
-class RelativeBias(DistanceBias, keras.layers.Layer):
+class RelativeBias(keras.layers.Layer):
     """T5's relative bias: a learned number for each head and each bucket of distances.
 
     bias[n, t, s] = table[bucket(s - t), n]. Of the buckets of one direction, half are for the
@@ -71,6 +46,8 @@ class RelativeBias(DistanceBias, keras.layers.Layer):
         Raffel et al., Exploring the Limits of Transfer Learning with a Unified Text-to-Text
         Transformer, 2019, section 2.1. https://arxiv.org/abs/1910.10683
     """
+
+    rotate = leave_heads
 
     def __init__(
         self,
@@ -114,6 +91,11 @@ class RelativeBias(DistanceBias, keras.layers.Layer):
             name="table",
         )
 
+    def call(self, query_positions: Tensor, key_positions: Tensor | None = None) -> Tensor:
+        """Return the bias; see the class."""
+        keys = query_positions if key_positions is None else key_positions
+        return keras.ops.cast(self.bias(query_positions, keys), self.compute_dtype)
+
     def bias(self, query_positions: Tensor, key_positions: Tensor, *heads: Tensor) -> Tensor:
         """Return what to add to the scores, for a layer that attends.
 
@@ -140,6 +122,12 @@ class RelativeBias(DistanceBias, keras.layers.Layer):
         """Return the largest difference between two buckets of one head; see `Position`."""
         table = keras.ops.convert_to_tensor(self.table)
         return keras.ops.max(keras.ops.max(table, axis=0) - keras.ops.min(table, axis=0))
+
+    def compute_output_shape(
+        self, query_positions_shape: Shape, key_positions_shape: Shape | None = None
+    ) -> Shape:
+        """Return (1, N, T, S) or (B, N, T, S)."""
+        return bias_shape(self.num_heads, query_positions_shape, key_positions_shape)
 
 
 def relative_positions(query_positions: Tensor, key_positions: Tensor) -> Tensor:
@@ -181,6 +169,24 @@ def distance_buckets(
     before = np.where(distances < exact, distances, far)
     after = before[1:] + count if bidirectional else np.zeros(max_distance)
     return np.concatenate([before[::-1], after]).astype("int32")
+
+
+def bias_shape(num_heads: int, query_shape: Shape, key_shape: Shape | None) -> Shape:
+    """Return the shape of the bias between such positions.
+
+    Args:
+        num_heads: Number of heads, N.
+        query_shape: (T,) or (B, T).
+        key_shape: (S,) or (B, S). None means the same places.
+
+    Returns:
+        (1, N, T, S), or (B, N, T, S) if positions have a batch.
+    """
+    key_shape = query_shape if key_shape is None else key_shape
+    check_rank("query_positions", query_shape)
+    check_rank("key_positions", key_shape)
+    batch = query_shape[:-1] or key_shape[:-1] or (1,)
+    return (*batch, num_heads, query_shape[-1], key_shape[-1])
 
 
 def check_heads(num_heads: int, shape: Shape) -> None:
