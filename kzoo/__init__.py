@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kzoo.registration import register
 
 if TYPE_CHECKING:
-    from kzoo import data, layers, models, tasks, weights
+    from kzoo import data, layers, models, tasks, training, weights
     from kzoo.models import (
         from_keras_hub,
         list_models,
@@ -40,7 +40,7 @@ _FUNCTIONS = (
     "save_huggingface",
     "to_keras_hub",
 )
-_MODULES = ("data", "layers", "models", "tasks", "weights")
+_MODULES = ("data", "layers", "models", "tasks", "training", "weights")
 
 __all__ = [
     "data",
@@ -54,6 +54,7 @@ __all__ = [
     "save_huggingface",
     "tasks",
     "to_keras_hub",
+    "training",
     "weights",
 ]
 

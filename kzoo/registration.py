@@ -54,7 +54,7 @@ CLASSES = {
     ),
     "kzoo.models": ("BackboneWithHead", *(family.backbone for family in FAMILIES.values())),
     "kzoo.tasks": ("Pretraining", "SentenceEncoder", "UnitNorm"),
-    "kzoo.training": ("AdamW",),
+    "kzoo.training": ("AdamW", "WarmupLinearDecay"),
 }
 
 

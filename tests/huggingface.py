@@ -31,7 +31,8 @@ def reference(job: str, **arguments: Any) -> pathlib.Path:
         importlib.metadata.version(name) for name in ("transformers", "torch", "tokenizers")
     ]
     request = json.dumps([job, arguments, versions], sort_keys=True)
-    source = pathlib.Path(__file__).read_text(encoding="utf-8")
+    files = sorted(pathlib.Path(__file__).parent.glob("huggingface*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
     key = hashlib.sha256((request + source).encode()).hexdigest()[:24]
     cache = cache_folder()
     if not (cache / key).is_dir():
@@ -124,7 +125,7 @@ def _random(folder: pathlib.Path, models: dict[str, dict[str, Any]], lengths: li
         model.eval().save_pretrained(folder / name)
         for length in lengths:
             inputs = _inputs(random, config, length)
-            arrays = {_NAMES[key]: torch.from_numpy(value) for key, value in inputs.items()}
+            arrays = {NAMES[key]: torch.from_numpy(value) for key, value in inputs.items()}
             with torch.no_grad():
                 outputs = model.base_model(**arrays)
                 results = {"hidden": outputs.last_hidden_state}
@@ -149,7 +150,7 @@ def _recompute(folder: pathlib.Path, models: dict[str, list[str]]) -> None:
         model = getattr(transformers, kind).from_pretrained(saved).eval()
         for path in sorted(pathlib.Path(original).glob("inputs_*.npz")):
             with np.load(path) as inputs, torch.no_grad():
-                arrays = {_NAMES[key]: torch.from_numpy(inputs[key]) for key in inputs}
+                arrays = {NAMES[key]: torch.from_numpy(inputs[key]) for key in inputs}
                 outputs = model.base_model(**arrays)
             target = folder / name / path.name.replace("inputs", "outputs")
             np.savez(target, hidden=outputs.last_hidden_state)
@@ -166,7 +167,7 @@ def _logits(outputs: Any) -> dict[str, Any]:
     return {}
 
 
-_NAMES = {
+NAMES = {
     "token_ids": "input_ids",
     "segment_ids": "token_type_ids",
     "padding_mask": "attention_mask",
@@ -191,88 +192,18 @@ def _inputs(random: np.random.Generator, config: Any, length: int) -> dict[str, 
     return inputs
 
 
-def _pretrain(
-    folder: pathlib.Path,
-    sizes: dict[str, Any],
-    shape: list[int],
-    steps: int,
-    optimizer: dict[str, Any],
-) -> None:
-    """Train a random `BertForPreTraining`, and write it as it was, the batches and the losses.
-
-    `shape` has the size of the batch, the length and the predictions. No dropout; no decay of
-    biases and normalizations.
-    """
-    import torch
-    from transformers import BertConfig, BertForPreTraining
-
-    torch.manual_seed(0)
-    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    model = BertForPreTraining(BertConfig(**sizes, **none))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    model.save_pretrained(folder / "model")
-    plain = [name.endswith("bias") or "LayerNorm" in name for name, _ in model.named_parameters()]
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p, is_plain in zip(parameters, plain, strict=True) if not is_plain]},
-        {
-            "params": [p for p, is_plain in zip(parameters, plain, strict=True) if is_plain],
-            "weight_decay": 0.0,
-        },
-    ]
-    adam = torch.optim.AdamW(groups, **optimizer)
-    random = np.random.default_rng(0)
-    losses: list[list[float]] = []
-    for step in range(steps):
-        batch = _pretraining_batch(random, sizes["vocab_size"], *shape)
-        np.savez(folder / f"batch_{step}.npz", **batch)
-        rows, places = np.nonzero(batch["weights"])
-        labels = np.full(batch["token_ids"].shape, -100)
-        labels[rows, batch["mask_positions"][rows, places]] = batch["labels"][rows, places]
-        tensors = {_NAMES[key]: torch.from_numpy(batch[key]) for key in _NAMES}
-        pair = torch.from_numpy(batch["pair"])
-        outputs = model(**tensors, labels=torch.from_numpy(labels), next_sentence_label=pair)
-        logits = outputs.seq_relationship_logits
-        of_pairs = torch.nn.functional.cross_entropy(logits, pair)
-        losses.append([float(outputs.loss), float(outputs.loss - of_pairs), float(of_pairs)])
-        adam.zero_grad()
-        outputs.loss.backward()
-        adam.step()
-    (folder / "losses.json").write_text(json.dumps(losses), "utf-8")
-
-
-def _pretraining_batch(
-    random: np.random.Generator, vocab_size: int, rows: int, length: int, predictions: int
-) -> dict[str, Any]:
-    """Make pairs of different lengths, with different numbers of predictions."""
-    shape = (rows, length)
-    real = np.arange(length) < random.integers(predictions, length + 1, rows)[:, None]
-    count = random.integers(1, predictions + 1, rows)[:, None]
-    places = np.argsort(np.where(real, random.random(shape), 2.0), axis=1)[:, :predictions]
-    weights = np.arange(predictions) < count
-    batch = {
-        # Not 0: no gradient flows into what PyTorch takes for padding.
-        "token_ids": random.integers(1, vocab_size, shape) * real,
-        "segment_ids": random.integers(0, 2, shape) * real,
-        "padding_mask": real,
-        "mask_positions": places * weights,
-        "labels": random.integers(0, vocab_size, (rows, predictions)) * weights,
-        "weights": weights,
-        "pair": random.integers(0, 2, rows),
-    }
-    return {name: array.astype("int64") for name, array in batch.items()}
-
-
 def _load_strictly(folder: pathlib.Path, model: str, texts: list[str]) -> None:
     """Write what transformers says of a folder, and its outputs for the texts."""
     from transformers import BertModel
 
     _, info = BertModel.from_pretrained(model, output_loading_info=True)
+    write_info(folder, info)
+    _encode(folder, model, texts)
+
+
+def write_info(folder: pathlib.Path, info: dict[str, Any]) -> None:
     report = {key: sorted(map(str, value)) for key, value in info.items()}
     (folder / "info.json").write_text(json.dumps(report), encoding="utf-8")
-    _encode(folder, model, texts)
 
 
 JOBS: dict[str, Callable[..., None]] = {
@@ -280,11 +211,13 @@ JOBS: dict[str, Callable[..., None]] = {
     "load_strictly": _load_strictly,
     "random": _random,
     "recompute": _recompute,
-    "pretrain": _pretrain,
     "tokenize": _tokenize,
     "tokenize_all": _tokenize_all,
 }
 
 if __name__ == "__main__":
+    from tests import huggingface_pretraining
+
     target = pathlib.Path(sys.argv[2])
-    JOBS[sys.argv[1]](target, **json.loads((target / "arguments.json").read_text("utf-8")))
+    job = {**JOBS, **huggingface_pretraining.JOBS}[sys.argv[1]]
+    job(target, **json.loads((target / "arguments.json").read_text("utf-8")))

@@ -12,6 +12,7 @@ from kzoo.cli.info import show_info
 from kzoo.cli.list_presets import list_presets
 from kzoo.cli.output import native_logs_hidden, print_error
 from kzoo.cli.prepare import prepare_text
+from kzoo.cli.pretrain import pretrain_model
 from kzoo.cli.verify import verify_file
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command("list")(list_presets)
 app.command("info")(show_info)
 app.command("prepare")(prepare_text)
+app.command("pretrain")(pretrain_model)
 app.command("export", cls=ExportCommand)(export_model)
 app.command("verify")(verify_file)
 app.command("bench")(bench_files)

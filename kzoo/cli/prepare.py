@@ -37,6 +37,9 @@ def prepare_text(
     ] = "en",
     field: Annotated[str, typer.Option(help="Field of a JSON record that has the text.")] = "text",
     seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    held_out: Annotated[
+        float, typer.Option(help="Share of the documents to measure on, not to train on.")
+    ] = 0.05,
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one a processor.", min=1)
     ] = None,
@@ -50,6 +53,7 @@ def prepare_text(
     Examples: `kzoo prepare books/ --out data --tokenizer bert_tiny` and
     `kzoo prepare wiki.jsonl.gz --out data --train-vocab 8192 --length 256`
     """
+    from kzoo.data.manifest import SPLITS
     from kzoo.data.prepare import prepare
 
     with progress_bar(f"Prepare {out}") as progress:
@@ -63,25 +67,36 @@ def prepare_text(
             language=language,
             field=field,
             seed=seed,
+            held_out=held_out,
             workers=workers,
             progress=progress,
         ).to_dict()
     if as_json:
         print_json(manifest)
         return
-    totals = manifest["totals"]
+    table = make_table()
+    for heading in ("", *SPLITS):
+        table.add_column(heading.replace("_", " "), justify="right" if heading else "left")
+    columns = [_describe(manifest["totals"][split], pairs) for split in SPLITS]
+    for name in columns[0]:
+        table.add_row(name, *(column.get(name, "none") for column in columns))
+    print_table(f"Prepared {out}", table)
+
+
+def _describe(totals: dict[str, int], pairs: str) -> dict[str, str]:
+    """Say what is in a split."""
+    records = totals["records"]
+    if not records:
+        return {}
     rows = {
         "documents": f"{totals['documents']:,}",
-        "records": f"{totals['records']:,} in {len(manifest['shards'])} files",
-        "tokens": f"{totals['tokens']:,}, {totals['tokens'] / totals['records']:.1f} a record",
-        "pairs": "none"
-        if pairs == "none"
-        else f"{1 - totals['is_next'] / totals['records']:.3f} with a random second text",
+        "records": f"{records:,}",
+        "tokens": f"{totals['tokens']:,}",
+        "tokens a record": f"{totals['tokens'] / records:.1f}",
     }
-    table = make_table(show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    print_table(f"Prepared {out}", table)
+    if pairs != "none":
+        rows["with a random second text"] = f"{1 - totals['is_next'] / records:.3f}"
+    return rows
 
 
 def _tokenizer(source: str | None, train_vocab: int | None) -> "Tokenizer | int":

@@ -1,6 +1,7 @@
 """Raw text to batches of NumPy arrays."""
 
 from kzoo.data.dataset import pretraining_dataset
+from kzoo.data.held_out import held_out_batches, unigram_accuracy
 from kzoo.data.masking import MaskingVocabulary, mask_tokens
 from kzoo.data.prepare import prepare
 from kzoo.data.sample import sample_texts
@@ -9,8 +10,10 @@ from kzoo.data.tokenizer import Tokenizer
 __all__ = [
     "MaskingVocabulary",
     "Tokenizer",
+    "held_out_batches",
     "mask_tokens",
     "prepare",
     "pretraining_dataset",
     "sample_texts",
+    "unigram_accuracy",
 ]

@@ -3,18 +3,17 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kzoo.arguments import check_choice, check_counts, check_positive_integers, require_packages
-from kzoo.data.manifest import MANIFEST, TOKENIZER, hash_file
+from kzoo.data.manifest import SPLITS, TOKENIZER, read_manifest
 from kzoo.data.masking import MASKINGS, MaskingVocabulary, check_rate, mask_tokens
 from kzoo.data.records import Record
 from kzoo.data.tokenizer import Tokenizer
-from kzoo.json_file import read_json_object
 
 Array = np.ndarray[Any, Any]
 # Epochs, where there is no end. And what tells seeds of orders and of masks from each other.
@@ -33,6 +32,9 @@ def pretraining_dataset(
     seed: int = 0,
     epochs: int | None = None,
     workers: int = 0,
+    split: str = "train",
+    start: int = 0,
+    inputs: Sequence[str] | None = None,
 ) -> Any:
     """Read prepared records in random order, masked anew in each epoch.
 
@@ -54,6 +56,9 @@ def pretraining_dataset(
         seed: Seed of the order and of the masks.
         epochs: How often each record is read. None never ends: `fit` asks for `steps_per_epoch`.
         workers: Processes that make batches ahead. 0 makes them in this one.
+        split: `train`, or `held_out` for the documents that were kept apart.
+        start: Batches that are left out at the beginning: training goes on after them.
+        inputs: The arrays that the model reads, a part of those of the tokenizer; None for all.
 
     Returns:
         A `grain.IterDataset`.
@@ -66,25 +71,28 @@ def pretraining_dataset(
     check_rate(rate)
     counts = {} if epochs is None else {"epochs": epochs}
     check_positive_integers(batch_size=batch_size, predictions=predictions, **counts)
-    check_counts(seed=seed, workers=workers)
+    check_counts(seed=seed, workers=workers, start=start)
+    check_choice(SPLITS, split=split)
     import grain
 
     folder = Path(folder)
     manifest = read_manifest(folder)
-    records = manifest["totals"]["records"]
+    records = manifest["totals"][split]["records"]
     if batch_size > records:
         raise ValueError(
-            f"`batch_size` must be at most the number of records, {records}. "
+            f"`batch_size` must be at most the number of records, {records} with split={split!r}. "
             f"Received: batch_size={batch_size}"
         )
     tokenizer = Tokenizer.from_folder(folder / TOKENIZER)
     make_batch = MakeBatch(
-        paths=tuple(str(folder / shard["name"]) for shard in manifest["shards"]),
+        paths=tuple(
+            str(folder / shard["name"]) for shard in manifest["shards"] if shard["split"] == split
+        ),
         records=records,
         batch_size=batch_size,
         length=manifest["settings"]["length"],
         pad_id=tokenizer.pad_id,
-        inputs=tokenizer.inputs,
+        inputs=_some_inputs(inputs, tokenizer.inputs),
         pairs=manifest["settings"]["pairs"] != "none",
         vocabulary=MaskingVocabulary.of(tokenizer),
         masking={"masking": masking, "rate": rate, "predictions": predictions},
@@ -93,7 +101,7 @@ def pretraining_dataset(
     number = make_batch.batches_an_epoch * (_FOREVER if epochs is None else epochs)
     # More threads than these only wait for each other: they share an interpreter.
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-    dataset = grain.MapDataset.range(number).map(make_batch).to_iter_dataset(options)
+    dataset = grain.MapDataset.range(start, number).map(make_batch).to_iter_dataset(options)
     if not workers:
         return dataset
     from absl import flags
@@ -103,32 +111,15 @@ def pretraining_dataset(
     return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read what was prepared, and check that it is whole.
-
-    Args:
-        folder: What `prepare` wrote.
-
-    Returns:
-        The content of `manifest.json`.
-
-    Raises:
-        ValueError: If the folder has no manifest, for it is not finished, or a shard is not as it
-            was written.
-    """
-    if not (folder / MANIFEST).is_file():
+def _some_inputs(inputs: Sequence[str] | None, made: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that the arrays that a model reads are made."""
+    chosen = made if inputs is None else tuple(inputs)
+    if not set(chosen) <= set(made):
         raise ValueError(
-            f"The folder must have {MANIFEST}, which `kzoo prepare` writes last. Received: {folder}"
+            f"`inputs` must be made by the tokenizer of the data: {', '.join(made)}. "
+            f"Received: inputs={list(chosen)}"
         )
-    manifest = read_json_object(folder / MANIFEST)
-    for shard in manifest["shards"]:
-        path = folder / shard["name"]
-        if not path.is_file() or hash_file(path) != shard["sha256"]:
-            raise ValueError(
-                "The records must be as they were written: delete the file and prepare the folder "
-                f"again. Received: a missing or damaged {path}"
-            )
-    return manifest
+    return chosen
 
 
 @dataclasses.dataclass(frozen=True)

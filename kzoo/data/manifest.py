@@ -5,7 +5,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from kzoo.json_file import read_json_object
+
 MANIFEST, TOKENIZER = "manifest.json", "tokenizer"
+SPLITS = ("train", "held_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +20,20 @@ class Settings:
     seed: int
     language: str
     documents_per_shard: int
+    held_out: float
     trained_vocab: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file of records, and what is in it."""
+    """A file of records, and what is in it.
+
+    Attributes:
+        split: `train`, or `held_out` for documents that nothing is trained on.
+    """
 
     name: str
+    split: str
     documents: int
     records: int
     tokens: int
@@ -49,9 +58,15 @@ class Manifest:
     shards: tuple[Shard, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the manifest as it is written, with totals."""
+        """Return the manifest as it is written, with the totals of each split."""
         names = ("documents", "records", "tokens", "is_next")
-        totals = {name: sum(getattr(shard, name) for shard in self.shards) for name in names}
+        totals = {
+            split: {
+                name: sum(getattr(shard, name) for shard in self.shards if shard.split == split)
+                for name in names
+            }
+            for split in SPLITS
+        }
         return {"totals": totals, **dataclasses.asdict(self)}
 
 
@@ -66,3 +81,31 @@ def hash_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what was prepared, and check that it is whole.
+
+    Args:
+        folder: What `prepare` wrote.
+
+    Returns:
+        The content of `manifest.json`.
+
+    Raises:
+        ValueError: If the folder has no manifest, for it is not finished, or a shard is not as it
+            was written.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ValueError(
+            f"The folder must have {MANIFEST}, which `kzoo prepare` writes last. Received: {folder}"
+        )
+    manifest = read_json_object(folder / MANIFEST)
+    for shard in manifest["shards"]:
+        path = folder / shard["name"]
+        if not path.is_file() or hash_file(path) != shard["sha256"]:
+            raise ValueError(
+                "The records must be as they were written: delete the file and prepare the folder "
+                f"again. Received: a missing or damaged {path}"
+            )
+    return manifest

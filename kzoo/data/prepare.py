@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -11,9 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from kzoo.arguments import check_choice, check_counts, check_positive_integers, require_packages
+from kzoo.arguments import (
+    check_choice,
+    check_counts,
+    check_positive_integers,
+    check_rates,
+    require_packages,
+)
 from kzoo.data.corpus import find_files, read_all, read_documents
 from kzoo.data.manifest import (
     MANIFEST,
@@ -23,17 +26,17 @@ from kzoo.data.manifest import (
     Shard,
     hash_file,
 )
-from kzoo.data.records import PAIRS, Layout, make_records
+from kzoo.data.masking import MaskingVocabulary
+from kzoo.data.records import PAIRS, Layout
+from kzoo.data.shards import make_shards
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.data.vocabulary import train_word_pieces
-from kzoo.json_file import read_json_object, whole_file, write_json
+from kzoo.json_file import read_json_object, write_json
 
 Progress = Callable[[str, float], None]
 
 SETTINGS = "settings.json"
 DOCUMENTS_PER_SHARD = 1000
-# A record a group, so that any of them is read alone.
-_WRITER = "group_size:1,zstd:3"
 
 
 def prepare(
@@ -48,6 +51,7 @@ def prepare(
     seed: int = 0,
     workers: int | None = None,
     documents_per_shard: int = DOCUMENTS_PER_SHARD,
+    held_out: float = 0.05,
     progress: Progress | None = None,
 ) -> Manifest:
     """Make the records that a model is pretrained on.
@@ -67,6 +71,8 @@ def prepare(
         seed: Seed of everything random.
         workers: Number of processes. By default as many as there are processors.
         documents_per_shard: Documents in a file of records, the unit of work.
+        held_out: Share of the documents whose records are kept apart, to measure on: of each file
+            the last ones. Of few documents, fewer than 10 or of pairs 20, none are.
         progress: Called with each step and the fraction that is done.
 
     Returns:
@@ -80,6 +86,7 @@ def prepare(
     check_choice(PAIRS, pairs=pairs)
     check_positive_integers(length=length, documents_per_shard=documents_per_shard)
     check_counts(seed=seed)
+    check_rates(held_out=held_out)
     workers = (os.cpu_count() or 1) if workers is None else workers
     check_positive_integers(workers=workers)
     tell = progress or (lambda step, fraction: None)
@@ -95,10 +102,11 @@ def prepare(
             f"Received: length={length}"
         )
     Layout.of(tokenizer).room(length)
-    settings = Settings(pairs, length, seed, language, documents_per_shard, trained)
+    MaskingVocabulary.of(tokenizer)
+    settings = Settings(pairs, length, seed, language, documents_per_shard, held_out, trained)
     begun = _begin(folder, settings, files, tokenizer, tell)
     units = _units(_documents(files, field, tell), documents_per_shard)
-    shards = tuple(_run(units, folder, settings, workers))
+    shards = tuple(itertools.chain.from_iterable(_run(units, folder, settings, workers)))
     manifest = Manifest(settings, begun["tokenizer"], tuple(begun["sources"]), shards)
     write_json(folder / MANIFEST, manifest.to_dict())
     tell("done", 1.0)
@@ -195,23 +203,23 @@ def _units(documents: Iterator[str], size: int) -> Iterator[list[str]]:
 
 def _run(
     units: Iterator[list[str]], folder: Path, settings: Settings, workers: int
-) -> Iterator[Shard]:
-    """Make the shards, in order; those that are there are taken as they are."""
+) -> Iterator[list[Shard]]:
+    """Make the shards of each unit, in order; those that are there are taken as they are."""
     jobs = ((index, unit, str(folder), settings) for index, unit in enumerate(units))
     if workers == 1:
         for job in jobs:
-            yield _make_shard(*job)
+            yield make_shards(*job)
         return
     import concurrent.futures
     import multiprocessing
 
     # The processes of a pool start anew: the threads of a framework survive no fork.
     context = multiprocessing.get_context("spawn")
-    waiting: collections.deque[concurrent.futures.Future[Shard]] = collections.deque()
+    waiting: collections.deque[concurrent.futures.Future[list[Shard]]] = collections.deque()
     with concurrent.futures.ProcessPoolExecutor(workers, context, _be_single) as pool:
         try:
             for job in jobs:
-                waiting.append(pool.submit(_make_shard, *job))
+                waiting.append(pool.submit(make_shards, *job))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -223,39 +231,3 @@ def _run(
 def _be_single() -> None:
     """Leave the processors to the other workers."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
-
-def _make_shard(index: int, documents: list[str], folder: str, settings: Settings) -> Shard:
-    """Write one shard, and beside it what is in it, unless both are there."""
-    name = f"records-{index:05d}"
-    path = Path(folder, f"{name}.array_record")
-    described = path.with_suffix(".json")
-    if described.is_file() and path.is_file():
-        return Shard(**read_json_object(described))
-    from array_record.python.array_record_module import ArrayRecordWriter
-
-    tokenizer = _tokenizer(folder)
-    random = np.random.default_rng([settings.seed, index])
-    records = make_records(
-        documents, tokenizer, settings.pairs, settings.length, random, settings.language
-    )
-    with whole_file(path) as unfinished:
-        writer = ArrayRecordWriter(str(unfinished), _WRITER)
-        for record in records:
-            writer.write(record.to_bytes())
-        writer.close()
-        shard = Shard(
-            name=path.name,
-            documents=len(documents),
-            records=len(records),
-            tokens=sum(len(record.token_ids) for record in records),
-            is_next=sum(record.is_next for record in records),
-            sha256=hash_file(unfinished),
-        )
-    write_json(described, dataclasses.asdict(shard))
-    return shard
-
-
-@functools.lru_cache(maxsize=1)
-def _tokenizer(folder: str) -> Tokenizer:
-    return Tokenizer.from_folder(Path(folder, TOKENIZER))

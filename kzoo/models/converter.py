@@ -21,6 +21,21 @@ ACTIVATIONS = {
     "tanh": "tanh",
 }
 
+# The heads that a class of Hugging Face has together, by the name of that part.
+COMBINED = {"pretraining": ("masked_lm", "next_sentence")}
+
+
+def heads_of(head: str | None) -> tuple[str, ...]:
+    """List the heads of a model.
+
+    Args:
+        head: The part that its head is, one or several together, or `None` for a backbone alone.
+
+    Returns:
+        The parts that have tables.
+    """
+    return COMBINED.get(head, (head,)) if head is not None else ()
+
 
 def dense(theirs: str, ours: str) -> dict[str, Entry]:
     """Map a dense layer.
@@ -109,7 +124,8 @@ class Converter:
             What becomes of each tensor, by plain name; the parts that the model does not have are
             dropped.
         """
-        wanted = {"backbone", head, *(p for f, p in self.optional.items() if getattr(config, f))}
+        optional = (part for field, part in self.optional.items() if getattr(config, field))
+        wanted = {"backbone", *heads_of(head), *optional}
         parts = sorted(self.tables, key=lambda part: part in wanted)
         table: dict[str, Entry] = {}
         for part in parts:
@@ -130,8 +146,24 @@ class Converter:
         table = self.table(config, head)
         if head is None:
             return table
-        own = expand(self.tables[head], config.num_layers)
+        own = {name for part in heads_of(head) for name in self.tables[part]}
         return {name if name in own else self.prefix + name: each for name, each in table.items()}
+
+    def check_head(self, head: str | None) -> None:
+        """Require a head that Hugging Face has a class for.
+
+        Args:
+            head: The part of the head, or `None` for a backbone alone.
+
+        Raises:
+            ValueError: If there is no class for it.
+        """
+        if head is not None and head not in self.architectures:
+            heads = ", ".join(part for part in self.architectures if part != "backbone")
+            raise ValueError(
+                f"The head on {self._article} must be one that Hugging Face has: {heads}. "
+                f"Received: head={head!r}"
+            )
 
     def read_config(self, source: Mapping[str, Any], names: Collection[str]) -> Any:
         """Read a Hugging Face configuration.

@@ -12,7 +12,7 @@ import numpy as np
 
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.json_file import read_json_object, write_json
-from kzoo.models.converter import Converter
+from kzoo.models.converter import Converter, heads_of
 from kzoo.models.families import FAMILIES, converters
 from kzoo.models.heads import CLASSIFIERS, BackboneWithHead, converter_of
 from kzoo.models.sentences import (
@@ -30,12 +30,12 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
     The folder appears complete or not at all.
 
     Args:
-        model: A backbone of this library, with a head or without; or a task made of one, whose
-            backbone is written.
+        model: A backbone of this library, with a head or without; or a task made of one.
         folder: A new or empty folder.
 
     Raises:
-        ValueError: If the model is of no known family, or the folder has content.
+        ValueError: If the model is of no known family, Hugging Face has no class with its head, or
+            the folder has content.
     """
     config = getattr(model, "config", None)
     converter = converters().get(getattr(config, "family", ""))
@@ -44,6 +44,8 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
             "`model` must be a model of kzoo, of a family that Hugging Face has too: "
             f"{', '.join(converters())}. Received: model of type {type(model).__name__}"
         )
+    head = getattr(model, "head", None)
+    converter.check_head(head)
     folder = pathlib.Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"`folder` must be new or empty. Received: folder={str(folder)!r}")
@@ -56,7 +58,7 @@ def save_huggingface(model: keras.Model, folder: str | os.PathLike[str]) -> None
         dense = getattr(model, "dense", None)
         for variable in dense.weights if dense is not None else ():
             del arrays[variable.path]
-        table = converter.written_table(config, getattr(model, "head", None))
+        table = converter.written_table(config, head)
         write_tensors(restore(arrays, table), temporary)
         if model.tokenizer is not None:
             model.tokenizer.save(temporary)
@@ -87,7 +89,7 @@ def load_folder(
     """
     sentence = read_sentence_settings(root)
     folder = transformer_folder(root)
-    source = _read_config(folder)
+    source = _read_settings(folder / "config.json")
     tensors = read_tensors(folder) if weights == "pretrained" else {}
     family = _family_of(source, tensors, folder)
     converter = converters()[family]
@@ -113,9 +115,7 @@ def load_folder_tokenizer(root: pathlib.Path) -> Tokenizer:
     """
     folder = transformer_folder(root)
     try:
-        source = _read_config(folder)
-        converter = converters()[_family_of(source, (), folder)]
-        config = converter.read_config(source, ())
+        config = read_config(folder / "config.json")
     except ValueError:  # No model of this library is described: its tokenizer may be of use.
         return Tokenizer.from_folder(folder)
     return read_tokenizer(folder, config)
@@ -210,8 +210,50 @@ def assign(model: Any, tensors: dict[str, np.ndarray], strict: bool) -> None:
         variables[path].assign(array)
 
 
-def _read_config(folder: pathlib.Path) -> dict[str, Any]:
-    path = folder / "config.json"
+def assign_heads(model: Any, tensors: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Give a model the weights of those of its heads that a folder has.
+
+    Args:
+        model: A backbone with heads.
+        tensors: Arrays by Hugging Face's names.
+
+    Returns:
+        The heads; the weights of the others stay as they are.
+
+    Raises:
+        ValueError: If the folder has a part of a head, or one of other sizes.
+    """
+    converter = converters()[model.config.family]
+    variables = variables_by_path(model)
+    found = []
+    for head in heads_of(model.head):
+        table = converter.tables[head]
+        own = {name: each for name, each in tensors.items() if converter.plain_name(name) in table}
+        if own:
+            shapes = {p: tuple(v.shape) for p, v in variables.items() if p.startswith(f"{head}/")}
+            for path, array in rename(own, table, shapes, converter.plain_name).items():
+                variables[path].assign(array)
+            found.append(head)
+    return tuple(found)
+
+
+def read_config(path: pathlib.Path) -> Any:
+    """Read the sizes of a model.
+
+    Args:
+        path: A `config.json` in the Hugging Face layout.
+
+    Returns:
+        The config, with all parts that the family may have.
+
+    Raises:
+        ValueError: If there is no such file, or it is not of a known family.
+    """
+    source = _read_settings(path)
+    return converters()[_family_of(source, (), path.parent)].read_config(source, ())
+
+
+def _read_settings(path: pathlib.Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ValueError(f"The folder must contain {path.name}. Received: {folder}")
+        raise ValueError(f"The folder must contain {path.name}. Received: {path.parent}")
     return read_json_object(path)

@@ -2,15 +2,23 @@
 
 import os
 import pathlib
+from typing import Any
 
 import keras
 
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.models.families import FAMILIES, presets
-from kzoo.models.huggingface import assign, load_folder, load_folder_tokenizer, read_tokenizer
+from kzoo.models.huggingface import (
+    assign,
+    assign_heads,
+    load_folder,
+    load_folder_tokenizer,
+    read_config,
+    read_tokenizer,
+)
 from kzoo.models.keras_files import load_keras
 from kzoo.models.preset import Preset, find_preset, is_preset, vocabulary_folder, weights_folder
-from kzoo.models.sentences import read_sentence_settings
+from kzoo.models.sentences import read_sentence_settings, transformer_folder
 from kzoo.weights import read_tensors
 
 Source = str | os.PathLike[str]
@@ -73,6 +81,41 @@ def load(
         "`source` must be the name of a preset, a Hugging Face folder or a `.keras` file. "
         f"Received: source={name!r}"
     )
+
+
+def load_config(source: Source) -> Any:
+    """Read the sizes of a model, without its weights.
+
+    Args:
+        source: A preset's name, a folder in the Hugging Face layout, or its `config.json`.
+
+    Returns:
+        The config.
+
+    Raises:
+        ValueError: If the source is none of these.
+    """
+    path = pathlib.Path(source)
+    if is_preset(source, presets()) or not path.exists():
+        return find_preset(str(source), presets()).config
+    return read_config(transformer_folder(path) / "config.json" if path.is_dir() else path)
+
+
+def load_heads(model: keras.Model, source: Source) -> tuple[str, ...]:
+    """Give a backbone with heads the weights of those heads that its source has.
+
+    Args:
+        model: A model with heads, made of the backbone that `load` made of the source.
+        source: A preset's name or a folder.
+
+    Returns:
+        The heads that the source has; the weights of the others stay as they are.
+    """
+    if is_preset(source, presets()):
+        folder = weights_folder(str(source), find_preset(str(source), presets()))
+    else:
+        folder = transformer_folder(pathlib.Path(source))
+    return assign_heads(model, read_tensors(folder))
 
 
 def load_tokenizer(source: Source) -> Tokenizer:

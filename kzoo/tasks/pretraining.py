@@ -1,6 +1,8 @@
 """BERT's pretraining: hidden tokens, and whether two texts follow each other."""
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,6 +10,7 @@ import keras
 from kzoo.arguments import check_choice
 from kzoo.models.backbone import OnBackbone
 from kzoo.models.heads import converter_of, masked_lm_logits, next_sentence_logits
+from kzoo.models.loading import load, load_heads
 
 PAIRS = ("next_sentence", None)
 
@@ -55,6 +58,40 @@ class Pretraining(OnBackbone, keras.Model):
         config = backbone.config
         self.adopt(backbone, config if pair else dataclasses.replace(config, pooler=False))
         self.pair = pair
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | os.PathLike[str], pair: str | None = "next_sentence"
+    ) -> "Pretraining":
+        """Load a model to train it on: its backbone, and those of the heads that it has.
+
+        Args:
+            source: What `kzoo.load` takes; a `.keras` file of a backbone or of this task.
+            pair: `"next_sentence"`, or None for single texts.
+
+        Returns:
+            The task. Heads that the source does not have are new.
+
+        Raises:
+            ValueError: If the source is no such model, or a task with other outputs.
+        """
+        model = load(source)
+        if isinstance(model, cls):
+            if model.pair != pair:
+                raise ValueError(
+                    f"`pair` must be {model.pair!r}, as of the task in the file. "
+                    f"Received: pair={pair!r}, source={str(source)!r}"
+                )
+            return model
+        task = cls(model, pair)
+        if not Path(source).is_file():
+            load_heads(task, source)
+        return task
+
+    @property
+    def head(self) -> str:
+        """The name of its heads together, as `kzoo.save_huggingface` writes them."""
+        return "masked_lm" if self.pair is None else "pretraining"
 
     def compile(
         self,

@@ -1,5 +1,19 @@
 """What training needs besides a model and data."""
 
+from kzoo.training.callbacks import ReportProgress, StepLogs, TensorBoard
+from kzoo.training.fitting import fit_steps
 from kzoo.training.optimizers import AdamW
+from kzoo.training.plots import plot_history
+from kzoo.training.pretraining import pretrain
+from kzoo.training.schedules import WarmupLinearDecay
 
-__all__ = ["AdamW"]
+__all__ = [
+    "AdamW",
+    "ReportProgress",
+    "StepLogs",
+    "TensorBoard",
+    "WarmupLinearDecay",
+    "fit_steps",
+    "plot_history",
+    "pretrain",
+]

@@ -52,13 +52,20 @@ class AdamW(keras.optimizers.AdamW):
             self.exclude_from_weight_decay(var_list=vectors)
         super().build(variables)
 
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """Change the weights by one step.
+
+        Args:
+            grads: The gradients.
+            trainable_variables: The variables, where the optimizer is not built yet.
+        """
+        variables = list(trainable_variables or self._trainable_variables)
+        summed = [_sum(each, variable) for each, variable in zip(grads, variables, strict=True)]
+        super().apply(summed, trainable_variables)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change one weight; see the class."""
         ops, dtype = keras.ops, variable.dtype
-        if hasattr(gradient, "indices"):
-            # TensorFlow keeps the gradient of a lookup as a row for each time a row was looked up.
-            # The sum of their squares is not the square of their sum, which a dense tensor has.
-            gradient = ops.add(ops.zeros(variable.shape, gradient.dtype), gradient)
         gradient, rate = ops.cast(gradient, dtype), ops.cast(learning_rate, dtype)
         step = ops.cast(self.iterations + 1, dtype)
         index = self._get_variable_index(variable)
@@ -68,3 +75,15 @@ class AdamW(keras.optimizers.AdamW):
         unbiased = average / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
         root = ops.sqrt(squares / (1 - ops.power(ops.cast(self.beta_2, dtype), step)))
         self.assign_sub(variable, rate * unbiased / (root + self.epsilon))
+
+
+def _sum(gradient: Any, variable: Any) -> Any:
+    """Sum the rows of a gradient of a lookup, which TensorFlow keeps apart.
+
+    It has a row for each time that a row of the table was looked up: the sum of their squares, in
+    the average and in the norm that is clipped, is not the square of their sum.
+    """
+    if not hasattr(gradient, "indices"):
+        return gradient
+    ops = keras.ops
+    return ops.add(ops.zeros(variable.shape, gradient.dtype), gradient)

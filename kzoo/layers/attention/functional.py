@@ -49,10 +49,8 @@ def attention(
         bias = _hidden_future(query, key, soft_cap)
     if kernel is not None:
         return kernel(query, key, value, bias, is_causal, scale)
-    scores = _scores(query, key, bias, scale, soft_cap)
-    weights = keras.ops.cast(_softmax(scores), value.dtype)
+    weights = _weights(query, key, bias, scale, soft_cap)
     attended = _attend(weights if dropout is None else dropout(weights), value)
-    attended = keras.ops.transpose(attended, (0, 2, 1, 3))
     return (attended, weights) if return_scores else attended
 
 
@@ -62,19 +60,23 @@ def _jax_attention(
     """Compute `attention` in the accelerator's kernel, or as XLA does best on a CPU.
 
     There each pass over T x S numbers costs as much as a product: T x H results are divided by the
-    sum of the weights instead. Half precision has no room for results before the division.
+    sum of the weights instead. Half precision has no room for results before the division; and
+    JAX's kernel has no gradient in float16 there.
     """
     import jax
 
-    if jax.default_backend() != "cpu" or query.dtype != "float32":
+    if jax.default_backend() != "cpu":
         return keras.ops.dot_product_attention(
             query, key, value, bias=bias, scale=scale, is_causal=is_causal
         )
-    scores = _scores(query, key, _hidden_future(query, key) if is_causal else bias, scale)
+    bias = _hidden_future(query, key) if is_causal else bias
+    if query.dtype != "float32":
+        return _attend(_weights(query, key, bias, scale), value)
+    scores = _scores(query, key, bias, scale)
     highest = keras.ops.stop_gradient(keras.ops.max(scores, axis=-1, keepdims=True))
     weights = keras.ops.exp(scores - highest)
-    attended = _attend(weights, value) / keras.ops.sum(weights, axis=-1, keepdims=True)
-    return keras.ops.transpose(attended, (0, 2, 1, 3))
+    total = keras.ops.sum(weights, axis=-1, keepdims=True)  # (B, N, T, 1)
+    return _attend(weights, value) / keras.ops.transpose(total, (0, 2, 1, 3))
 
 
 def _torch_attention(
@@ -132,17 +134,23 @@ def _scores(
     return scores if bias is None else scores + keras.ops.cast(bias, scores.dtype)
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    """Return the weights of the keys."""
+def _weights(
+    query: Tensor, key: Tensor, bias: Tensor | None, scale: float, soft_cap: float | None = None
+) -> Tensor:
+    """Return the weights of the keys, (B, N, T, S), in the dtype of the queries."""
+    scores = _scores(query, key, bias, scale, soft_cap)
     if scores.shape[-1] == 1:  # All the weight is on the only key.
-        return keras.ops.ones_like(scores)
-    return keras.ops.softmax(scores, axis=-1)
+        weights = keras.ops.ones_like(scores)
+    else:
+        weights = keras.ops.softmax(scores, axis=-1)
+    return keras.ops.cast(weights, query.dtype)
 
 
 def _attend(weights: Tensor, value: Tensor) -> Tensor:
-    """Add up values (B, S, K, H) by their weights (B, N, T, S), to (B, N, T, H)."""
+    """Add up values (B, S, K, H) by their weights (B, N, T, S), to (B, T, N, H)."""
     value = keras.ops.transpose(value, (0, 2, 1, 3))  # (B, K, S, H)
-    return _regroup(keras.ops.matmul(_regroup(weights, value.shape[1]), value), weights.shape[1])
+    attended = keras.ops.matmul(_regroup(weights, value.shape[1]), value)
+    return keras.ops.transpose(_regroup(attended, weights.shape[1]), (0, 2, 1, 3))
 
 
 def _regroup(tensor: Tensor, groups: int) -> Tensor:

@@ -51,6 +51,7 @@ CONVERTER = Converter(
         "backbone": "BertModel",
         "masked_lm": "BertForMaskedLM",
         "next_sentence": "BertForNextSentencePrediction",
+        "pretraining": "BertForPreTraining",
         "classifier": "BertForSequenceClassification",
         "token_classifier": "BertForTokenClassification",
         "span": "BertForQuestionAnswering",

@@ -30,7 +30,8 @@ def make(tokenizer, folder, pairs):
     texts = kzoo.data.sample_texts()
     text = "\n\n".join(" ".join(texts[start : start + 8]) for start in range(0, 240, 8))
     (folder / "a.txt").write_text(text, "utf-8")
-    arguments = {"workers": 1, "length": T, "documents_per_shard": 10, "pairs": pairs}
+    arguments = {"workers": 1, "length": T, "pairs": pairs}
+    arguments |= {"documents_per_shard": 10, "held_out": 0}
     manifest = prepare([folder / "a.txt"], folder / "data", tokenizer, **arguments)
     assert len(manifest.shards) == 3
     return folder / "data"
@@ -165,12 +166,12 @@ def test_wrong_arguments(folder, arguments, message):
 @pytest.mark.once
 def test_damaged_folders(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "data")
-    shard = copy / "records-00001.array_record"
+    shard = copy / "train-00001.array_record"
     content = shard.read_bytes()
     middle = len(content) // 2
     for damaged in (content[:-9], content[:middle] + b"\0" + content[middle + 1 :], None):
         shard.unlink() if damaged is None else shard.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"a missing or damaged .*records-00001\.array_record"):
+        with pytest.raises(ValueError, match=r"a missing or damaged .*train-00001\.array_record"):
             pretraining_dataset(copy, B)
     shard.write_bytes(content)
     pretraining_dataset(copy, B)

@@ -43,7 +43,8 @@ def corpus(documents, tmp_path_factory):
 
 
 def prepare(corpus, out, tokenizer, **arguments):
-    return prepare_function([corpus], out, tokenizer, documents_per_shard=SHARD, **arguments)
+    arguments = {"documents_per_shard": SHARD, "held_out": 0, **arguments}
+    return prepare_function([corpus], out, tokenizer, **arguments)
 
 
 def content_of(folder):
@@ -75,7 +76,7 @@ def test_records_are_those_of_the_documents(prepared, documents, tokenizer):
     assert [shard.documents for shard in manifest.shards] == [20, 20, 21]
     for index, shard in enumerate(manifest.shards):
         some = documents[SHARD * index :][: shard.documents]
-        random = np.random.default_rng([0, index])
+        random = np.random.default_rng([0, index, 0])
         expected = make_records(some, tokenizer, "next_sentence", 64, random)
         reader = ArrayRecordReader(str(out / shard.name))
         assert [Record.from_bytes(row) for row in reader.read_all()] == expected
@@ -86,7 +87,37 @@ def test_records_are_those_of_the_documents(prepared, documents, tokenizer):
         assert shard.sha256 == content_of(out)[shard.name]
     written = json.loads((out / "manifest.json").read_text())
     assert written == json.loads(json.dumps(manifest.to_dict()))
-    assert written["totals"]["documents"] == len(documents)
+    assert written["totals"]["train"]["documents"] == len(documents)
+    assert written["totals"]["held_out"]["records"] == 0
+
+
+def test_last_documents_of_each_shard_are_held_out(corpus, documents, tokenizer, tmp_path):
+    manifest = prepare(corpus, tmp_path / "data", tokenizer, workers=1, length=64, held_out=0.15)
+    some = {"train": [], "held_out": []}
+    for shard in manifest.shards:
+        some[shard.split].append(shard)
+    assert [shard.documents for shard in some["train"]] == [17, 17, 18]
+    assert [shard.documents for shard in some["held_out"]] == [3, 3, 3]
+    shard = some["held_out"][1]
+    random = np.random.default_rng([0, 1, 1])
+    expected = make_records(documents[37:40], tokenizer, "next_sentence", 64, random)
+    assert (shard.name, shard.records) == ("held-out-00001.array_record", len(expected))
+    again = prepare(corpus, tmp_path / "data", tokenizer, workers=1, length=64, held_out=0.15)
+    assert again == manifest
+
+
+@pytest.mark.parametrize(
+    ("pairs", "documents_per_shard", "expected"),
+    [("next_sentence", 20, [2, 2, 2]), ("next_sentence", 19, []), ("none", 10, [1] * 6)],
+)
+def test_few_documents_are_held_out_or_none(
+    corpus, tokenizer, tmp_path, pairs, documents_per_shard, expected
+):
+    """A pair needs two documents; the last shard of 10 has the 61st document besides."""
+    arguments = {"pairs": pairs, "documents_per_shard": documents_per_shard, "held_out": 0.01}
+    manifest = prepare(corpus, tmp_path / "data", tokenizer, workers=1, **arguments)
+    shards = [shard for shard in manifest.shards if shard.split == "held_out"]
+    assert [shard.documents for shard in shards] == expected
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -96,7 +127,7 @@ def test_bytes_do_not_depend_on_workers(prepared, corpus, tokenizer, tmp_path, w
 
 
 def test_ended_run_goes_on(prepared, corpus, tokenizer, tmp_path, monkeypatch):
-    module = sys.modules["kzoo.data.prepare"]
+    module = sys.modules["kzoo.data.shards"]
     made = []
 
     def make_and_end(*arguments):
@@ -142,7 +173,7 @@ def test_killed_run_with_a_trained_vocabulary_goes_on(corpus, tmp_path):
         for _ in range(2)
     ]
     assert runs[0].stdout == runs[1].stdout
-    assert json.loads(runs[0].stdout)["totals"]["documents"] == 61
+    assert json.loads(runs[0].stdout)["totals"]["train"]["documents"] == 58
     assert content_of(tmp_path / "data" / "tokenizer") == trained
 
 
@@ -208,8 +239,8 @@ def test_command_prints_a_table(corpus, minilm_folder, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit, match="0"):
         cli.main()
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["documents", "61"] in lines
-    assert ["pairs", "none"] in lines
+    assert ["documents", "58", "3"] in lines
+    assert not [line for line in lines if "random" in line]
     monkeypatch.setattr(sys, "argv", [*command, *out, "--train-vocab", "500"])
     with pytest.raises(SystemExit, match="1"):
         cli.main()

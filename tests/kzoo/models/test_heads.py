@@ -9,6 +9,7 @@ import pytest
 
 import kzoo
 from kzoo.models import BackboneWithHead
+from kzoo.models.heads import HEADS
 from kzoo.weights import read_tensors
 from tests.huggingface import reference
 from tests.kzoo.models.contract import example_inputs, predict, real_positions
@@ -19,7 +20,7 @@ CHECKPOINTS = {
     f"{name}-{head}": (name, head)
     for name, family in CONVERTED.items()
     for head in family.converter.architectures
-    if head != "backbone"
+    if head in HEADS
 }
 
 

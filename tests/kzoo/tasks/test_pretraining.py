@@ -10,8 +10,10 @@ import pytest
 import kzoo
 from kzoo.tasks import Pretraining
 from kzoo.training import AdamW
+from kzoo.weights import read_tensors
 from tests.arrays import to_numpy
-from tests.huggingface import reference
+from tests.huggingface import reference, run
+from tests.kzoo.models.families import CONVERTED, small_config
 
 STEPS = 20
 SIZES = {
@@ -33,12 +35,7 @@ def theirs():
 @pytest.fixture
 def task(theirs):
     """The model that Hugging Face trained, as it was before."""
-    made = Pretraining(kzoo.load(theirs / "model"))
-    for head in ("masked_lm", "next_sentence"):
-        loaded = kzoo.load(theirs / "model", head=head).get_layer(head)
-        weights = [to_numpy(weight) for weight in loaded.weights]
-        made.get_layer(head).set_weights(weights)
-    return made
+    return Pretraining.from_pretrained(theirs / "model")
 
 
 def batches(folder):
@@ -56,7 +53,6 @@ def batches(folder):
         )
 
 
-@pytest.mark.filterwarnings("ignore:.*no table knows")
 def test_losses_of_20_steps_are_hugging_faces(theirs, task):
     task.compile(AdamW(ADAM["lr"], ADAM["weight_decay"], epsilon=ADAM["eps"]))
     losses = []
@@ -67,6 +63,68 @@ def test_losses_of_20_steps_are_hugging_faces(theirs, task):
     expected = np.array(json.loads((theirs / "losses.json").read_text()))
     assert expected[-1, 0] != pytest.approx(expected[0, 0], rel=1e-2)
     np.testing.assert_allclose(np.array(losses, "float64"), expected, rtol=1e-4)
+
+
+def check_folder(folder, task, batch, tmp_path):
+    """Require that `transformers` loads a folder strictly, with the logits of the task."""
+    x, *_ = batch
+    np.savez(tmp_path / "batch.npz", **x)
+    arguments = {"model": str(folder), "batch": str(tmp_path / "batch.npz")}
+    run("pretrained", tmp_path / "result", **arguments)
+    info = json.loads((tmp_path / "result" / "info.json").read_text())
+    assert not any(info.values()), info
+    with np.load(tmp_path / "result" / "logits.npz") as theirs:
+        rows = np.arange(len(x["mask_positions"]))[:, None]
+        expected = {"masked": theirs["masked"][rows, x["mask_positions"]], "pair": theirs["pair"]}
+    for name, logits in task(x).items():
+        np.testing.assert_allclose(to_numpy(logits), expected[name], atol=2e-5, rtol=0)
+
+
+@pytest.mark.once
+def test_folder_goes_back_byte_by_byte(theirs, task, tmp_path):
+    kzoo.save_huggingface(task, tmp_path / "back")
+    before, after = read_tensors(theirs / "model"), read_tensors(tmp_path / "back")
+    assert set(after) == set(before)
+    for name, tensor in after.items():
+        np.testing.assert_array_equal(tensor, before[name], err_msg=name)
+    config = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert config["architectures"] == ["BertForPreTraining"]
+
+
+@pytest.mark.once
+def test_heads_that_a_folder_has_not_are_new(theirs, task, tmp_path):
+    kzoo.save_huggingface(Pretraining.from_pretrained(theirs / "model", None), tmp_path / "one")
+    made = Pretraining.from_pretrained(tmp_path / "one", None)
+    x, *_ = next(batches(theirs))
+    np.testing.assert_array_equal(made(x)["masked"], task(x)["masked"])
+    assert "pooled" not in kzoo.load(tmp_path / "one").output
+    kzoo.save_huggingface(kzoo.load(theirs / "model"), tmp_path / "none")
+    made = Pretraining.from_pretrained(tmp_path / "none")
+    bias = made.get_layer("masked_lm").bias
+    assert not to_numpy(bias).any()
+
+
+@pytest.mark.once
+def test_keras_files_are_loaded_as_what_they_are(theirs, task, tiny, tmp_path):
+    kzoo.save(task, tmp_path / "task.keras")
+    kzoo.save(tiny, tmp_path / "backbone.keras")
+    x, *_ = next(batches(theirs))
+    made = Pretraining.from_pretrained(tmp_path / "task.keras")
+    np.testing.assert_array_equal(made(x)["pair"], task(x)["pair"])
+    assert Pretraining.from_pretrained(tmp_path / "backbone.keras", None).pair is None
+    with pytest.raises(ValueError, match=r"`pair` must be 'next_sentence'.*Received: pair=None"):
+        Pretraining.from_pretrained(tmp_path / "task.keras", None)
+
+
+@pytest.mark.once
+def test_heads_without_a_class_of_hugging_face_are_refused(tmp_path):
+    roberta = CONVERTED["roberta"]
+    backbone = roberta.backbone_class(small_config(roberta))
+    task = Pretraining(backbone)
+    with pytest.raises(ValueError, match=r"The head on a RobertaModel must be one.*'pretraining'"):
+        kzoo.save_huggingface(task, tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
+    kzoo.save_huggingface(Pretraining(backbone, None), tmp_path / "folder")
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""Pretraining by Hugging Face transformers; see `tests.huggingface`."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.huggingface import NAMES, write_info
+
+
+def _pretrain(
+    folder: pathlib.Path,
+    sizes: dict[str, Any],
+    shape: list[int],
+    steps: int,
+    optimizer: dict[str, Any],
+) -> None:
+    """Train a random `BertForPreTraining`, and write it as it was, the batches and the losses.
+
+    `shape` has the size of the batch, the length and the predictions. No dropout; no decay of
+    biases and normalizations.
+    """
+    import torch
+    from transformers import BertConfig, BertForPreTraining
+
+    torch.manual_seed(0)
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = BertForPreTraining(BertConfig(**sizes, **none))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    model.save_pretrained(folder / "model")
+    plain = [name.endswith("bias") or "LayerNorm" in name for name, _ in model.named_parameters()]
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p, is_plain in zip(parameters, plain, strict=True) if not is_plain]},
+        {
+            "params": [p for p, is_plain in zip(parameters, plain, strict=True) if is_plain],
+            "weight_decay": 0.0,
+        },
+    ]
+    adam = torch.optim.AdamW(groups, **optimizer)
+    random = np.random.default_rng(0)
+    losses: list[list[float]] = []
+    for step in range(steps):
+        batch = _pretraining_batch(random, sizes["vocab_size"], *shape)
+        np.savez(folder / f"batch_{step}.npz", **batch)
+        rows, places = np.nonzero(batch["weights"])
+        labels = np.full(batch["token_ids"].shape, -100)
+        labels[rows, batch["mask_positions"][rows, places]] = batch["labels"][rows, places]
+        tensors = {NAMES[key]: torch.from_numpy(batch[key]) for key in NAMES}
+        pair = torch.from_numpy(batch["pair"])
+        outputs = model(**tensors, labels=torch.from_numpy(labels), next_sentence_label=pair)
+        logits = outputs.seq_relationship_logits
+        of_pairs = torch.nn.functional.cross_entropy(logits, pair)
+        losses.append([float(outputs.loss), float(outputs.loss - of_pairs), float(of_pairs)])
+        adam.zero_grad()
+        outputs.loss.backward()
+        adam.step()
+    (folder / "losses.json").write_text(json.dumps(losses), "utf-8")
+
+
+def _pretraining_batch(
+    random: np.random.Generator, vocab_size: int, rows: int, length: int, predictions: int
+) -> dict[str, Any]:
+    """Make pairs of different lengths, with different numbers of predictions."""
+    shape = (rows, length)
+    real = np.arange(length) < random.integers(predictions, length + 1, rows)[:, None]
+    count = random.integers(1, predictions + 1, rows)[:, None]
+    places = np.argsort(np.where(real, random.random(shape), 2.0), axis=1)[:, :predictions]
+    weights = np.arange(predictions) < count
+    batch = {
+        # Not 0: no gradient flows into what PyTorch takes for padding.
+        "token_ids": random.integers(1, vocab_size, shape) * real,
+        "segment_ids": random.integers(0, 2, shape) * real,
+        "padding_mask": real,
+        "mask_positions": places * weights,
+        "labels": random.integers(0, vocab_size, (rows, predictions)) * weights,
+        "weights": weights,
+        "pair": random.integers(0, 2, rows),
+    }
+    return {name: array.astype("int64") for name, array in batch.items()}
+
+
+def _pretrained(folder: pathlib.Path, model: str, batch: str) -> None:
+    """Write what transformers says of a `BertForPreTraining`, and its logits at all positions."""
+    import torch
+    from transformers import BertForPreTraining
+
+    loaded, info = BertForPreTraining.from_pretrained(model, output_loading_info=True)
+    write_info(folder, info)
+    with np.load(batch) as arrays, torch.no_grad():
+        tensors = {NAMES[key]: torch.from_numpy(arrays[key].astype("int64")) for key in NAMES}
+        outputs = loaded.eval()(**tensors)
+    logits = {"masked": outputs.prediction_logits, "pair": outputs.seq_relationship_logits}
+    np.savez(folder / "logits.npz", **logits)
+
+
+JOBS: dict[str, Callable[..., None]] = {"pretrain": _pretrain, "pretrained": _pretrained}
