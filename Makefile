@@ -40,6 +40,7 @@ bench: $(VENV)/.development ## Time kzoo's files and layers beside those of othe
 	@status=0; export PYTHONPATH=.:export; \
 	$(bin)/python -m tests.bench $(BENCH_ARGS) || status=1; \
 	$(bin)/python -m tests.bench.layers $(LAYERS_BENCH_ARGS) || status=1; \
+	$(bin)/python -m tests.bench.pretraining $(PRETRAINING_BENCH_ARGS) || status=1; \
 	exit $$status
 
 proof: $(VENV)/.development ## Prove what takes long: make proof [PROOF=name], resumable

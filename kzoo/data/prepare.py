@@ -71,8 +71,8 @@ def prepare(
         seed: Seed of everything random.
         workers: Number of processes. By default as many as there are processors.
         documents_per_shard: Documents in a file of records, the unit of work.
-        held_out: Share of the documents whose records are kept apart, to measure on: of each file
-            the last ones. Of few documents, fewer than 10 or of pairs 20, none are.
+        held_out: Share of the documents whose records are kept apart, to measure on: drawn from
+            each `documents_per_shard`. Of few, fewer than 10 or of pairs 20, none are.
         progress: Called with each step and the fraction that is done.
 
     Returns:

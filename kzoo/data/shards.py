@@ -32,8 +32,13 @@ def make_shards(index: int, documents: list[str], folder: str, settings: Setting
         made = [Shard(**shard) for shard in read_json_object(described)["shards"]]
         if all(Path(folder, shard.name).is_file() for shard in made):
             return made
-    kept = len(documents) - _count_held_out(len(documents), settings)
-    parts = {"train": documents[:kept], "held_out": documents[kept:]}
+    number = _count_held_out(len(documents), settings)
+    drawn = np.random.default_rng([settings.seed, index, len(SPLITS)]).permutation(len(documents))
+    apart = set(drawn[:number].tolist())
+    parts = {
+        "train": [text for place, text in enumerate(documents) if place not in apart],
+        "held_out": [text for place, text in enumerate(documents) if place in apart],
+    }
     shards = [
         _write_shard(split, index, parts[split], folder, settings)
         for split in SPLITS

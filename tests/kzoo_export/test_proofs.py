@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+import kzoo
 from tests.kzoo.models.families import CONVERTED
-from tests.proofs import families, foreign_models, peers
+from tests.proofs import families, foreign_models, peers, pretraining
 
 pytestmark = pytest.mark.once
 
@@ -38,3 +39,27 @@ def test_peers_are_asked_and_laid_out(tmp_path: Path, capsys: pytest.CaptureFixt
     # Nothing is done twice.
     assert peers.run(tmp_path, peers.TOY)
     assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_text_becomes_verified_files_and_a_folder_of_transformers(tmp_path, capfd):
+    sentences = kzoo.data.sample_texts()
+    documents = [" ".join(sentences[start : start + 8]) for start in range(0, 400, 8)]
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("\n\n".join(documents), "utf-8")
+    prepare = ["--train-vocab", "500", "--length", "128"]
+    arguments = {"steps": 3, "prepare": prepare, "better": False}
+    assert pretraining.run(tmp_path / "proof", tmp_path / "text", **arguments)
+    printed = capfd.readouterr().out
+    assert "3 of 32 records" in printed
+    assert printed.count("Verification passed") == 2
+    assert "loaded strictly" in printed
+
+
+def test_pages_become_paragraphs():
+    reader = pretraining.TextOfPage()
+    reader.feed(
+        "<html><head><title>No title of a page here</title></head><body><nav><p>Skip me please, it"
+        " is a menu</p></nav><h1>A heading of five words¶</h1><p>One <b>bold</b> word in a\n"
+        "paragraph.</p><pre>code of more than four words</pre><p>Too short.</p></body></html>"
+    )
+    assert reader.lines() == ["A heading of five words", "One bold word in a paragraph."]

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,17 @@ PRETRAIN = ["--model", "bert_tiny", "--from-scratch", "--learning-rate", "1e-3"]
 STEPS = 3000
 
 
-def run(folder: Path, text: Path | None = None, steps: int = STEPS) -> bool:
+def run(
+    folder: Path,
+    text: Path | None = None,
+    steps: int = STEPS,
+    prepare: Sequence[str] = PREPARE,
+    better: bool = True,
+) -> bool:
     """Do it all, print a table, and say whether it is as claimed."""
     folder.mkdir(parents=True, exist_ok=True)
     text = text or find_text(folder)
-    print(kzoo(folder / "prepare", "prepare", text, "--out", folder / "data", *PREPARE))
+    print(kzoo(folder / "prepare", "prepare", text, "--out", folder / "data", *prepare))
     options = [*PRETRAIN, "--steps", steps, "--out", folder / "run"]
     print(kzoo(folder / "pretrain", "pretrain", folder / "data", *options))
     result = json.loads((folder / "run" / "run.json").read_text())
@@ -48,7 +55,7 @@ def run(folder: Path, text: Path | None = None, steps: int = STEPS) -> bool:
         "always the commonest token": f"{measured['unigram_accuracy']:.4f}",
         "pair accuracy, held out": f"{measured['pair_accuracy']:.4f}",
     }
-    passed = measured["masked_accuracy"] > measured["unigram_accuracy"]
+    passed = not better or measured["masked_accuracy"] > measured["unigram_accuracy"]
     for suffix in ("tflite", "onnx"):
         path = folder / f"model.{suffix}"
         options = ["--recipe", "dynamic_int8", "--length", "128"]

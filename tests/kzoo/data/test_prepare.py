@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordReader
 
 import kzoo
 from kzoo.data import prepare as prepare_function
@@ -70,8 +72,6 @@ def prepared(corpus, tokenizer, tmp_path_factory):
 
 
 def test_records_are_those_of_the_documents(prepared, documents, tokenizer):
-    from array_record.python.array_record_module import ArrayRecordReader
-
     out, manifest = prepared
     assert [shard.documents for shard in manifest.shards] == [20, 20, 21]
     for index, shard in enumerate(manifest.shards):
@@ -91,17 +91,26 @@ def test_records_are_those_of_the_documents(prepared, documents, tokenizer):
     assert written["totals"]["held_out"]["records"] == 0
 
 
-def test_last_documents_of_each_shard_are_held_out(corpus, documents, tokenizer, tmp_path):
+def test_some_documents_of_each_shard_are_held_out(corpus, documents, tokenizer, tmp_path):
     manifest = prepare(corpus, tmp_path / "data", tokenizer, workers=1, length=64, held_out=0.15)
     some = {"train": [], "held_out": []}
     for shard in manifest.shards:
         some[shard.split].append(shard)
     assert [shard.documents for shard in some["train"]] == [17, 17, 18]
     assert [shard.documents for shard in some["held_out"]] == [3, 3, 3]
-    shard = some["held_out"][1]
-    random = np.random.default_rng([0, 1, 1])
-    expected = make_records(documents[37:40], tokenizer, "next_sentence", 64, random)
-    assert (shard.name, shard.records) == ("held-out-00001.array_record", len(expected))
+    drawn = sorted(np.random.default_rng([0, 1, 2]).permutation(20)[:3])
+    assert drawn != [17, 18, 19]
+    for shard, split, places in (
+        (some["held_out"][1], 1, drawn),
+        (some["train"][1], 0, sorted(set(range(20)) - set(drawn))),
+    ):
+        texts = [documents[20 + place] for place in places]
+        random = np.random.default_rng([0, 1, split])
+        expected = make_records(texts, tokenizer, "next_sentence", 64, random)
+        reader = ArrayRecordReader(str(tmp_path / "data" / shard.name))
+        assert [Record.from_bytes(row) for row in reader.read_all()] == expected
+        reader.close()
+    assert shard.name == "train-00001.array_record"
     again = prepare(corpus, tmp_path / "data", tokenizer, workers=1, length=64, held_out=0.15)
     assert again == manifest
 
@@ -196,6 +205,46 @@ def test_damaged_text_late_in_a_corpus(corpus, tokenizer, tmp_path):
     (tmp_path / "a.txt").write_bytes((corpus / "a.txt").read_bytes())
     with pytest.raises(ValueError, match="`out` has records with other sources: take another"):
         prepare(tmp_path / "a.txt", tmp_path / "data", tokenizer, workers=1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_full_disk_is_an_error_and_the_run_goes_on(corpus, tmp_path, workers):
+    """Where no file may be larger than a bit less than the records, writing them fails as there."""
+    whole = prepare(corpus, tmp_path / "whole", 300, workers=1, documents_per_shard=1000)
+    size = (tmp_path / "whole" / whole.shards[0].name).stat().st_size
+    limited = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (int({0}), int({0}))); "
+    command = ["prepare", corpus, "--held-out", "0", "--workers", workers]
+    command += ["--tokenizer", tmp_path / "whole" / "tokenizer", "--out", tmp_path / "data"]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", f"{first}from kzoo.cli import main; main()", *map(str, command)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONDONTWRITEBYTECODE": "1"},
+            check=False,
+        )
+        for first in (limited.format(size - 1), "")
+    ]
+    assert [run.returncode for run in runs] == [1, 0]
+    (error,) = runs[0].stderr.strip().splitlines()
+    assert "File too large" in error
+    assert "train-00000" in error
+    assert content_of(tmp_path / "data").keys() == content_of(tmp_path / "whole").keys()
+    name = whole.shards[0].name
+    assert content_of(tmp_path / "data")[name] == content_of(tmp_path / "whole")[name]
+
+
+def test_vocabulary_without_special_tokens(corpus, tmp_path):
+    """Neither a token that begins a text nor one that hides others."""
+    for missing in ("[MASK]", "[CLS]"):
+        folder = tmp_path / missing.strip("[]")
+        folder.mkdir()
+        tokens = [f"[{name}]" for name in ("PAD", "UNK", "CLS", "SEP", "MASK")]
+        words = [token for token in tokens if token != missing] + [*"abcdefgh"]
+        (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+        with pytest.raises(ValueError, match=re.escape(missing)):
+            prepare(corpus, tmp_path / "data", Tokenizer.from_folder(folder))
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

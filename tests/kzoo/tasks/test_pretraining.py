@@ -157,6 +157,15 @@ def test_padding_and_unused_predictions_weigh_nothing(theirs, tiny):
     assert result == pytest.approx(expected, rel=1e-5)
 
 
+def test_float16_scales_its_losses(theirs, tiny):
+    x, y, weights = next(batches(theirs))
+    task = Pretraining(type(tiny)(tiny.config, dtype="mixed_float16"))
+    task.compile(AdamW(1e-2, global_clipnorm=1.0))
+    assert isinstance(task.optimizer, keras.optimizers.LossScaleOptimizer)
+    losses = [task.train_on_batch(x, y, weights)[0] for _ in range(30)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
 @pytest.mark.parametrize("pair", ["next_sentence", None])
 def test_keras_file(theirs, tiny, tmp_path, pair):
     x, *_ = next(batches(theirs))

@@ -1,0 +1,1 @@
+"""Pretraining beside KerasHub and Hugging Face, and its data beside `tokenizers`."""
