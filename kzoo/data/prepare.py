@@ -69,7 +69,8 @@ def prepare(
         language: The language whose abbreviations end no sentence, as `sentencex` calls it.
         field: The field of a JSON record that has the text.
         seed: Seed of everything random.
-        workers: Number of processes. By default as many as there are processors.
+        workers: Number of processes. By default as many as there are processors. They start anew:
+            with more than one, a script calls this below `if __name__ == "__main__":`.
         documents_per_shard: Documents in a file of records, the unit of work.
         held_out: Share of the documents whose records are kept apart, to measure on: drawn from
             each `documents_per_shard`. Of few, fewer than 10 or of pairs 20, none are.

@@ -1,6 +1,8 @@
 """Documents to the sequences that a model is pretrained on."""
 
+import bisect
 import dataclasses
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -85,7 +87,7 @@ class Record:
     def to_bytes(self) -> bytes:
         """Write the record as unsigned 32-bit numbers: `second_start`, `is_next`, the tokens."""
         numbers = [self.second_start, int(self.is_next), *self.token_ids]
-        return np.array(numbers, "<u4").tobytes()
+        return struct.pack(f"<{len(numbers)}I", *numbers)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Record":
@@ -154,10 +156,40 @@ def make_records(
     return list(_pairs(sentences, layout, room, random))
 
 
+@dataclasses.dataclass(frozen=True)
+class Sentences:
+    """The sentences of a document.
+
+    Attributes:
+        tokens: Their tokens, end to end.
+        starts: Where each begins, and the end of the last.
+    """
+
+    tokens: Tokens
+    starts: list[int]
+
+    def __len__(self) -> int:
+        """Return the number of sentences."""
+        return len(self.starts) - 1
+
+    def size(self, first: int, last: int) -> int:
+        """Return the number of tokens of the sentences from one up to another."""
+        return self.starts[last] - self.starts[first]
+
+    def join(self, first: int, last: int) -> Tokens:
+        """Return the tokens of the sentences from one up to another."""
+        return self.tokens[self.starts[first] : self.starts[last]]
+
+    def reach(self, first: int, room: int, least: int) -> int:
+        """Return the end of the sentences that fit, or of as many as there must be."""
+        end = bisect.bisect_right(self.starts, self.starts[first] + room) - 1
+        return min(max(end, first + least), len(self))
+
+
 def _encode(
     documents: Sequence[str], tokenizer: Tokenizer, room: int, language: str
-) -> list[list[Tokens]]:
-    """Return the tokens of the sentences of each document, of those that have any.
+) -> list[Sentences]:
+    """Return the sentences of each document, of those that have any.
 
     A sentence longer than its room is cut into several: nothing of it is lost.
     """
@@ -171,23 +203,28 @@ def _encode(
     encoded = iter(tokenizer.backend.encode_batch_fast(flat, add_special_tokens=False))
     result = []
     for sentences in split:
-        tokens = [next(encoded).ids for _ in sentences]
-        parts = [row[at : at + room] for row in tokens for at in range(0, len(row), room)]
-        if parts:
-            result.append(parts)
+        tokens: Tokens = []
+        starts = [0]
+        for _ in sentences:
+            tokens += next(encoded).ids
+            starts += range(starts[-1] + room, len(tokens), room)
+            if len(tokens) > starts[-1]:
+                starts.append(len(tokens))
+        if tokens:
+            result.append(Sentences(tokens, starts))
     return result
 
 
-def _packed(documents: list[list[Tokens]], layout: Layout, room: int) -> Iterator[Tokens]:
+def _packed(documents: list[Sentences], layout: Layout, room: int) -> Iterator[Tokens]:
     """Fill sequences with whole sentences."""
     row: Tokens = []
     for document in documents:
-        for number, sentence in enumerate(document):
+        for number in range(len(document)):
             separator = layout.behind if row and number == 0 else ()
-            if len(row) + len(separator) + len(sentence) > room:
+            if len(row) + len(separator) + document.size(number, number + 1) > room:
                 yield row
                 row, separator = [], ()
-            row = [*row, *separator, *sentence]
+            row = [*row, *separator, *document.join(number, number + 1)]
     if row:
         yield row
 
@@ -198,7 +235,7 @@ def _single(tokens: Tokens, layout: Layout) -> Record:
 
 
 def _pairs(
-    documents: list[list[Tokens]], layout: Layout, room: int, random: np.random.Generator
+    documents: list[Sentences], layout: Layout, room: int, random: np.random.Generator
 ) -> Iterator[Record]:
     """Cut documents into pairs of whole sentences, with partners from each other."""
     # How many second texts were random because nothing followed. As many others are not left to
@@ -210,47 +247,32 @@ def _pairs(
             target = room
             if random.random() < _SHORT:
                 target = int(random.integers(_SHORTEST, room + 1))
-            end = _reach(document, at, target, least=2)
+            end = document.reach(at, target, least=2)
             alone = end - at == 1
             # The first text is some of these sentences, by chance, the second the others.
             cut = end if alone else int(random.integers(at + 1, end))
             is_next = not alone and (forced > 0 or random.random() < 0.5)
             forced = forced + 1 if alone else max(forced - 1, 0)
             if is_next:
-                second = _joined(document[cut:end])
+                second = document.join(cut, end)
             else:
-                partner = _partner(documents, index, random)
-                while cut > at + 1 and _size(document[at:cut]) + len(partner[0]) > room:
+                partner, start = _partner(documents, index, random)
+                while (
+                    cut > at + 1 and document.size(at, cut) + partner.size(start, start + 1) > room
+                ):
                     cut -= 1
-                rest = target - _size(document[at:cut])
-                second = _joined(partner[: _reach(partner, 0, rest, least=1)])
-            row = [*layout.before, *_joined(document[at:cut]), *layout.between]
+                rest = target - document.size(at, cut)
+                second = partner.join(start, partner.reach(start, rest, least=1))
+            row = [*layout.before, *document.join(at, cut), *layout.between]
             yield Record([*row, *second, *layout.behind], len(row), is_next)
             # What no record has yet of these sentences begins the next one.
             at = end if is_next else cut
 
 
-def _reach(document: list[Tokens], start: int, target: int, least: int) -> int:
-    """Return the end of the sentences that fit, or of as many as there must be."""
-    size, end = 0, start
-    while end < len(document) and (end - start < least or size + len(document[end]) <= target):
-        size += len(document[end])
-        end += 1
-    return end
-
-
 def _partner(
-    documents: list[list[Tokens]], index: int, random: np.random.Generator
-) -> list[Tokens]:
-    """Return the sentences of another document from a random one on."""
+    documents: list[Sentences], index: int, random: np.random.Generator
+) -> tuple[Sentences, int]:
+    """Return another document, and a random one of its sentences."""
     other = int(random.integers(len(documents) - 1))
     document = documents[other + (other >= index)]
-    return document[int(random.integers(len(document))) :]
-
-
-def _joined(sentences: Sequence[Tokens]) -> Tokens:
-    return [token for sentence in sentences for token in sentence]
-
-
-def _size(sentences: Sequence[Tokens]) -> int:
-    return sum(map(len, sentences))
+    return document, int(random.integers(len(document)))

@@ -178,13 +178,20 @@ class TransformerBlock(keras.layers.Layer):
             merge_masks(cross_attention_mask, context_mask),
         )
         options = self._options(masks, context, document_ids, position_bias, cache, start)
+        return self.transform(hidden, options, training)
+
+    def transform(
+        self, hidden: Tensor, options: dict[str, dict[str, Any]], training: bool = False
+    ) -> Any:
+        """Apply the branches, called with the options of their parts, to the residual."""
+        caches = []
 
         def branch(name: str) -> Branch:
             def apply(hidden: Tensor) -> Tensor:
-                nonlocal cache
                 result = getattr(self, name)(hidden, **options[name], training=training)
                 if "cache" in options[name]:
                     result, cache = result
+                    caches.append(cache)
                 for end in getattr(self, f"{name}_ends"):
                     result = end(result, training=training)
                 return result
@@ -193,7 +200,7 @@ class TransformerBlock(keras.layers.Layer):
 
         branches = [branch(name) for name in self._parts()]
         hidden = RESIDUALS[self.residual](hidden, branches, self.norms)
-        return hidden if cache is None else (hidden, cache)
+        return (hidden, *caches) if caches else hidden
 
     def compute_output_spec(
         self,

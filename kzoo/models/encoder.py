@@ -5,6 +5,8 @@ from typing import Any
 import keras
 
 from kzoo import layers
+from kzoo.layers.heads.masked_lm import gather_positions
+from kzoo.layers.types import Tensor
 from kzoo.models.backbone import Graph
 from kzoo.models.config import EncoderConfig
 
@@ -86,3 +88,51 @@ def encoder_graph(config: EncoderConfig, dtype: str | keras.DTypePolicy | None) 
         pooler = layers.Pooler(init_std=config.init_std, dtype=dtype, name="pooler")
         outputs["pooled"] = pooler(hidden)
     return inputs, outputs
+
+
+class BlockAtPositions(keras.layers.Layer):
+    """A post-norm block that returns some positions, and computes no others.
+
+    Only queries differ from position to position: keys and values are those of all.
+
+    Args:
+        block: The `TransformerBlock`, with weights or without; its attention compares no positions.
+        name: Name of the layer.
+    """
+
+    def __init__(self, block: layers.TransformerBlock, name: str | None = None) -> None:
+        super().__init__(name=name, dtype=block.dtype_policy)
+        self.block = block
+
+    def call(
+        self, hidden: Tensor, positions: Tensor, padding_mask: Tensor, training: bool = False
+    ) -> Tensor:
+        """Return the block's output at positions (B, P), (B, P, D), of hidden states (B, T, D)."""
+        attention = {"context": hidden, "mask": padding_mask}
+        options: dict[str, dict[str, Any]] = {"attention": attention, "feed_forward": {}}
+        return self.block.transform(gather_positions(hidden, positions), options, training)
+
+    def compute_output_shape(
+        self, hidden_shape: Any, positions_shape: Any, padding_mask_shape: Any
+    ) -> tuple[Any, ...]:
+        """Return (B, P, D)."""
+        return (*positions_shape, hidden_shape[-1])
+
+
+def hidden_at(backbone: Any, positions: Any) -> Any:
+    """Connect the hidden states of some positions to an encoder, for less than those of all.
+
+    Where most positions are not asked for, most of the last block is not computed. The numbers are
+    those of the output `hidden`.
+
+    Args:
+        backbone: An encoder, whose layers are shared.
+        positions: Symbolic integers (B, P).
+
+    Returns:
+        Symbolic hidden states (B, P, D).
+    """
+    last = backbone.config.num_layers - 1
+    before = backbone.get_layer(f"block_{last - 1}" if last else "embedding").output
+    at_positions = BlockAtPositions(backbone.get_layer(f"block_{last}"), name="last_block")
+    return at_positions(before, positions, backbone.input["padding_mask"])

@@ -119,13 +119,13 @@ def _labels(labels: Sequence[str] | int) -> tuple[str, ...]:
     return named
 
 
-def masked_lm_logits(backbone: Any, settings: Mapping[str, str], mask_positions: Any = None) -> Any:
+def masked_lm_logits(backbone: Any, settings: Mapping[str, str], hidden: Any = None) -> Any:
     """Connect a masked-LM head to a backbone, tied to its token table.
 
     Args:
         backbone: The backbone.
         settings: What its family's head has otherwise than the backbone.
-        mask_positions: The positions to predict, (B, P). None predicts all.
+        hidden: The hidden states of the positions to predict, (B, P, D). None predicts all.
 
     Returns:
         Logits (B, P, V), or (B, T, V).
@@ -140,14 +140,16 @@ def masked_lm_logits(backbone: Any, settings: Mapping[str, str], mask_positions:
         name="masked_lm",
     )
     table = backbone.get_layer("embedding").token_table
-    return head(backbone.output["hidden"], mask_positions, table)
+    return head(backbone.output["hidden"] if hidden is None else hidden, None, table)
 
 
-def next_sentence_logits(backbone: Any) -> Any:
+def next_sentence_logits(backbone: Any, hidden: Any = None) -> Any:
     """Connect a next-sentence head to the pooler of a backbone.
 
     Args:
         backbone: The backbone.
+        hidden: Hidden states (B, any, D), of which the first is that of the first token. None takes
+            those of the backbone.
 
     Returns:
         Logits (B, 2).
@@ -157,7 +159,8 @@ def next_sentence_logits(backbone: Any) -> Any:
     """
     std = backbone.config.init_std
     head = layers.NextSentenceHead(std, dtype=backbone.dtype_policy, name="next_sentence")
-    return head(_pooled(backbone))
+    pooled = _pooled(backbone)
+    return head(pooled if hidden is None else backbone.get_layer("pooler")(hidden))
 
 
 def _classifier(backbone: Any, settings: Mapping[str, str], num_classes: int, rate: float) -> Any:

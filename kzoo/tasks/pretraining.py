@@ -9,6 +9,7 @@ import keras
 
 from kzoo.arguments import check_choice
 from kzoo.models.backbone import OnBackbone
+from kzoo.models.encoder import hidden_at
 from kzoo.models.heads import converter_of, masked_lm_logits, next_sentence_logits
 from kzoo.models.loading import load, load_heads
 
@@ -50,9 +51,17 @@ class Pretraining(OnBackbone, keras.Model):
         check_choice(PAIRS, pair=pair)
         settings = converter_of(backbone).head_settings.get("masked_lm", {})
         positions = keras.Input((None,), dtype="int32", name="mask_positions")
-        outputs = {"masked": masked_lm_logits(backbone, settings, positions)}
-        if pair is not None:
-            outputs["pair"] = next_sentence_logits(backbone)
+        if pair is None:
+            hidden = hidden_at(backbone, positions)
+            outputs = {"masked": masked_lm_logits(backbone, settings, hidden)}
+        else:
+            # The first token too, which the pooler reads.
+            first = keras.ops.zeros_like(positions[:, :1])
+            hidden = hidden_at(backbone, keras.ops.concatenate([first, positions], axis=1))
+            outputs = {
+                "masked": masked_lm_logits(backbone, settings, hidden[:, 1:]),
+                "pair": next_sentence_logits(backbone, hidden[:, :1]),
+            }
         inputs = {**backbone.input, "mask_positions": positions}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         config = backbone.config

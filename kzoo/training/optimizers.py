@@ -5,6 +5,9 @@ from typing import Any
 
 import keras
 
+# Numbers of a weight that are updated together on a CPU: with what belongs to them about 1 MB.
+_CACHED = 2**16
+
 
 @keras.saving.register_keras_serializable("kzoo")
 class AdamW(keras.optimizers.AdamW):
@@ -70,11 +73,32 @@ class AdamW(keras.optimizers.AdamW):
         step = ops.cast(self.iterations + 1, dtype)
         index = self._get_variable_index(variable)
         average, squares = self._momentums[index], self._velocities[index]
+        # The bias of m and v, taken out of the rate and of epsilon: these are numbers, not tensors.
+        root = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, dtype), step))
+        rate = rate * root / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
+        epsilon = self.epsilon * root
+        if keras.config.backend() == "torch":
+            self._update_in_place(gradient, variable, average, squares, rate, epsilon)
+            return
         self.assign_add(average, (gradient - average) * (1 - self.beta_1))
         self.assign_add(squares, (ops.square(gradient) - squares) * (1 - self.beta_2))
-        unbiased = average / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
-        root = ops.sqrt(squares / (1 - ops.power(ops.cast(self.beta_2, dtype), step)))
-        self.assign_sub(variable, rate * unbiased / (root + self.epsilon))
+        self.assign_sub(variable, rate * average / (ops.sqrt(squares) + epsilon))
+
+    def _update_in_place(
+        self, gradient: Any, variable: Any, average: Any, squares: Any, rate: Any, epsilon: Any
+    ) -> None:
+        """Change a weight of PyTorch, which fuses nothing: each operation is a pass over memory.
+
+        On a CPU it is done in pieces that stay in the cache.
+        """
+        tensors = (variable.value.data, gradient, average.value, squares.value)
+        pieces: Any = [tensors]
+        if gradient.device.type == "cpu" and all(each.is_contiguous() for each in tensors):
+            pieces = zip(*(each.view(-1).split(_CACHED) for each in tensors), strict=True)
+        for weight, slope, first, second in pieces:
+            first.lerp_(slope, 1 - self.beta_1)
+            second.mul_(self.beta_2).addcmul_(slope, slope, value=1 - self.beta_2)
+            weight.addcdiv_(first * rate, second.sqrt().add_(epsilon), value=-1)
 
 
 def _sum(gradient: Any, variable: Any) -> Any:

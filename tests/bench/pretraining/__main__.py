@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     add("--backend", choices=BACKENDS, help="only this backend (default: all)")
     add("--repeats", type=int, default=8, help="turns of each trainer (default: 8)")
     add("--skip-data", action="store_true", help="leave preparation and batches out")
-    add("--megabytes", type=float, default=16, help="text to prepare (default: 16)")
+    add("--megabytes", type=float, default=32, help="text to prepare (default: 32)")
     add("--json", type=Path, metavar="FILE", help="write the numbers here")
     add("--markdown", type=Path, metavar="FILE", help="write the tables here")
     return parser.parse_args()

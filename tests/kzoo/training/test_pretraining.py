@@ -113,7 +113,7 @@ def test_command(data, tmp_path, monkeypatch, capsys, precision):
     assert keras.config.dtype_policy().name == "float32"
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
     task = kzoo.load(tmp_path / "run" / "model.keras")
-    assert task.get_layer("block_0").dtype_policy.name == precision
+    assert task.get_layer("embedding").dtype_policy.name == precision
     assert kzoo.load(tmp_path / "run" / "huggingface").config.vocab_size == 300
 
 
