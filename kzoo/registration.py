@@ -53,7 +53,7 @@ CLASSES = {
         "TransformerBlock",
     ),
     "kzoo.models": ("BackboneWithHead", *(family.backbone for family in FAMILIES.values())),
-    "kzoo.tasks": ("Pretraining", "SentenceEncoder", "UnitNorm"),
+    "kzoo.tasks": ("Pretraining", "SentenceEncoder", "TokenCrossentropy", "UnitNorm"),
     "kzoo.training": ("AdamW", "WarmupLinearDecay"),
 }
 

@@ -7,6 +7,7 @@ import keras
 from kzoo.arguments import check_choice, check_positive_numbers, check_rates
 from kzoo.layers.attention.cache import Cache
 from kzoo.layers.composition import build_part, check_calls, check_layers, check_options
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import NORMS
 from kzoo.layers.residual import RESIDUALS, Branch, LayerScale, StochasticDepth
@@ -126,11 +127,10 @@ class TransformerBlock(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
         norms = ["input_norm"] if residual == "parallel" else [f"{name}_norm" for name in parts]
-        self.norms = [
-            NORMS[norm](norm_epsilon, name=name, dtype=self.dtype_policy) for name in norms
-        ]
+        policy = {"dtype": self.dtype_policy}
+        self.norms = [NORMS[norm](norm_epsilon, name=name, **policy) for name in norms]
         for name in parts:
-            setattr(self, f"{name}_ends", self._branch_ends(name, dtype=self.dtype_policy))
+            setattr(self, f"{name}_ends", self._branch_ends(name, **policy))
 
     def build(self, hidden_shape: Shape, context_shape: Shape | None = None) -> None:
         """Create the weights of all parts."""
@@ -292,7 +292,7 @@ class TransformerBlock(keras.layers.Layer):
             make_norm = NORMS[self.norm]
             ends.append(make_norm(self.norm_epsilon, name=f"{branch}_out_norm", **policy))
         if self.dropout:
-            ends.append(keras.layers.Dropout(self.dropout, **policy))
+            ends.append(Dropout(self.dropout, **policy))
         if self.layer_scale is not None:
             ends.append(LayerScale(self.layer_scale, name=f"{branch}_scale", **policy))
         if self.stochastic_depth:

@@ -10,6 +10,7 @@ from kzoo.arguments import (
     check_positive_numbers,
     check_rates,
 )
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.normalization import LayerNorm
 from kzoo.layers.positions.absolute import LearnedPositions
 from kzoo.layers.projection import projection
@@ -184,7 +185,7 @@ class BertEmbedding(keras.layers.Layer):
             max_length, init_std, position_start, name="positions", **policy
         )
         self.norm = LayerNorm(norm_epsilon, name="norm", **policy)
-        self.hidden_dropout = keras.layers.Dropout(dropout, **policy)
+        self.hidden_dropout = Dropout(dropout, **policy)
 
     @property
     def token_table(self) -> keras.Variable:

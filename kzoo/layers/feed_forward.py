@@ -7,6 +7,7 @@ import keras
 
 from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
 from kzoo.layers.activations import activate, check_activation
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
@@ -66,7 +67,7 @@ class FeedForward(keras.layers.Layer):
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        self.inner_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.inner_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape) -> None:
         """Create the two maps."""
@@ -146,7 +147,7 @@ class GatedFeedForward(keras.layers.Layer):
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        self.inner_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.inner_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape) -> None:
         """Create the three maps."""

@@ -1,6 +1,7 @@
 """Heads on any backbone."""
 
 from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
+from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.pretraining import Pretraining
 
-__all__ = ["Pretraining", "SentenceEncoder", "UnitNorm"]
+__all__ = ["Pretraining", "SentenceEncoder", "TokenCrossentropy", "UnitNorm"]

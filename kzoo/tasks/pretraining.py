@@ -12,6 +12,7 @@ from kzoo.models.backbone import OnBackbone
 from kzoo.models.encoder import hidden_at
 from kzoo.models.heads import converter_of, masked_lm_logits, next_sentence_logits
 from kzoo.models.loading import load, load_heads
+from kzoo.tasks.losses import TokenCrossentropy
 
 PAIRS = ("next_sentence", None)
 
@@ -122,12 +123,7 @@ class Pretraining(OnBackbone, keras.Model):
             **kwargs: As for any Keras model.
         """
         if loss is None:
-            loss = {
-                name: keras.losses.SparseCategoricalCrossentropy(
-                    from_logits=True, reduction="mean_with_sample_weight"
-                )
-                for name in self.output
-            }
+            loss = {name: TokenCrossentropy() for name in self.output}
         if weighted_metrics is None:
             weighted_metrics = {
                 name: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

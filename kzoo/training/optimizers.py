@@ -107,7 +107,7 @@ def _sum(gradient: Any, variable: Any) -> Any:
     It has a row for each time that a row of the table was looked up: the sum of their squares, in
     the average and in the norm that is clipped, is not the square of their sum.
     """
-    if not hasattr(gradient, "indices"):
+    if not hasattr(gradient, "dense_shape"):
         return gradient
     ops = keras.ops
     return ops.add(ops.zeros(variable.shape, gradient.dtype), gradient)

@@ -11,6 +11,7 @@ from kzoo.layers.attention.cache import Cache, as_start, empty_cache, update_cac
 from kzoo.layers.attention.calls import check_arguments, check_call, masks_of_call
 from kzoo.layers.attention.functional import attention
 from kzoo.layers.composition import build_part
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.graph import is_static_graph
 from kzoo.layers.keras_masks import merge_masks
 from kzoo.layers.normalization import RMSNorm
@@ -127,7 +128,7 @@ class MultiHeadAttention(keras.layers.Layer):
         check_arguments(self)
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        self.weights_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.weights_dropout: Any = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, query_shape: Shape, context_shape: Shape | None = None) -> None:
         """Create the projections, and the norms of heads and the position's weights."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
@@ -53,7 +54,7 @@ class SequenceClassificationHead(keras.layers.Layer):
         self.dropout = dropout
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=2)
-        self.pooled_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.pooled_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, pooled_shape: Shape) -> None:
         """Create the dense layer."""

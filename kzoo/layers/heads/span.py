@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kzoo.arguments import check_positive_numbers, check_rates
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.keras_masks import real_positions
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
@@ -57,7 +58,7 @@ class SpanHead(keras.layers.Layer):
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.hidden_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape, padding_mask_shape: Shape | None = None) -> None:
         """Create the dense layer."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kzoo.arguments import check_positive_integers, check_positive_numbers, check_rates
+from kzoo.layers.dropout import Dropout
 from kzoo.layers.projection import projection
 from kzoo.layers.serialization import serializable
 from kzoo.layers.types import Shape, Tensor
@@ -54,7 +55,7 @@ class TokenClassificationHead(keras.layers.Layer):
         self.init_std = init_std
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.supports_masking = True
-        self.hidden_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.hidden_dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, hidden_shape: Shape) -> None:
         """Create the dense layer."""
