@@ -7,7 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from tests.huggingface import NAMES, write_info
+from tests.huggingface import NAMES, run, write_info
+
+
+def compare(
+    model: pathlib.Path, task: Any, inputs: dict[str, Any], folder: pathlib.Path
+) -> tuple[float, dict[str, list[str]]]:
+    """Load a folder as `BertForPreTraining`.
+
+    Return how far its logits are from those of a task, and what transformers says of the folder.
+    What is in `folder` already is not computed again.
+    """
+    from tests.arrays import to_numpy
+
+    if not (folder / "logits.npz").is_file():
+        batch = folder.with_suffix(".npz")
+        np.savez(batch, **inputs)
+        run("pretrained", folder, model=str(model), batch=str(batch))
+    with np.load(folder / "logits.npz") as theirs:
+        rows = np.arange(len(inputs["mask_positions"]))[:, None]
+        masked = theirs["masked"][rows, inputs["mask_positions"]]
+        expected = {"masked": masked, "pair": theirs["pair"]}
+    logits = {name: to_numpy(each) for name, each in task(inputs).items()}
+    distance = max(np.abs(logits[name] - expected[name]).max() for name in expected)
+    return float(distance), json.loads((folder / "info.json").read_text())
 
 
 def _pretrain(

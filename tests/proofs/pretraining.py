@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.huggingface import run as run_huggingface
+from tests.huggingface_pretraining import compare
 
 PACKAGE = "python3.11-doc"
 # Elements that are text, each a paragraph; and what is no prose inside of them.
@@ -60,7 +59,7 @@ def run(
         path = folder / f"model.{suffix}"
         options = ["--recipe", "dynamic_int8", "--length", "128"]
         print(kzoo(folder / suffix, "export", folder / "run" / "huggingface", path, *options))
-    distance, info = compare(folder)
+    distance, info = compare_with_transformers(folder)
     passed &= distance <= BOUND and not any(info.values())
     rows["logits of transformers"] = f"within {distance:.1e} (bound {BOUND:.0e}), loaded strictly"
     table = Table("", "", title="Pretraining", show_header=False)
@@ -81,26 +80,14 @@ def kzoo(done: Path, *arguments: Any) -> str:
     return done.read_text("utf-8")
 
 
-def compare(folder: Path) -> tuple[float, dict[str, list[str]]]:
+def compare_with_transformers(folder: Path) -> tuple[float, dict[str, list[str]]]:
     """Load the run's folder in `transformers`; return how far its logits are, and what it says."""
     from kzoo.data import held_out_batches
     from kzoo.tasks import Pretraining
-    from tests.arrays import to_numpy
 
     (x, *_), *_ = held_out_batches(folder / "data", 16, 1)
-    arrays: Any = x
-    np.savez(folder / "batch.npz", **arrays)
-    if not (folder / "theirs" / "logits.npz").is_file():
-        arguments = {"model": str(folder / "run" / "huggingface")}
-        run_huggingface(
-            "pretrained", folder / "theirs", **arguments, batch=str(folder / "batch.npz")
-        )
-    logits = Pretraining.from_pretrained(folder / "run" / "model.keras")(x)
-    with np.load(folder / "theirs" / "logits.npz") as theirs:
-        rows = np.arange(len(x["mask_positions"]))[:, None]
-        expected = {"masked": theirs["masked"][rows, x["mask_positions"]], "pair": theirs["pair"]}
-    distance = max(np.abs(to_numpy(logits[name]) - expected[name]).max() for name in expected)
-    return float(distance), json.loads((folder / "theirs" / "info.json").read_text())
+    task = Pretraining.from_pretrained(folder / "run" / "model.keras")
+    return compare(folder / "run" / "huggingface", task, x, folder / "theirs")
 
 
 def find_text(folder: Path) -> Path:

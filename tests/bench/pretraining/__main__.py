@@ -102,8 +102,7 @@ def training_rows(speeds: dict[str, dict[str, list[float]]]) -> Iterator[Row]:
     for backend, each in speeds.items():
         for other, target in TARGETS.items():
             cells, met = compare(each["kzoo"], each[other], target)
-            medians = (f"{np.median(each[kind]):,.0f}" for kind in ("kzoo", other))
-            ours, theirs = medians
+            ours, theirs = (f"{np.median(each[kind]):,.0f}" for kind in ("kzoo", other))
             yield (backend, ours, other, theirs, *cells), met
 
 

@@ -16,15 +16,14 @@ from kzoo.data.prepare import prepare
 LENGTH = 128
 
 
-def write_text(folder: Path, megabytes: float) -> Path:
+def write_text(folder: Path, megabytes: float) -> None:
     """Write the sentences of the package again and again, as documents of 12 sentences."""
     random = np.random.default_rng(0)
     sentences = kzoo.data.sample_texts()
-    path, size = folder / "text.txt", 0
-    with path.open("w", encoding="utf-8") as file:
+    size = 0
+    with (folder / "text.txt").open("w", encoding="utf-8") as file:
         while size < megabytes * 1e6:
             size += file.write(" ".join(random.choice(sentences, 12)) + "\n\n")
-    return path
 
 
 def time_preparation(
