@@ -114,11 +114,17 @@ def _load(data: Path, source: str, from_scratch: bool, precision: str) -> "Pretr
     try:
         if from_scratch or source.endswith(".json"):
             return Pretraining(_new_backbone(data, source), pair)
-        return Pretraining.from_pretrained(source, pair)
+        task = Pretraining.from_pretrained(source, pair)
     except ImportError as error:  # The weights of a preset are nowhere.
         raise ImportError(f"{error} Or train new weights with `--from-scratch`.") from error
     finally:
         keras.config.set_dtype_policy(before)
+    if task.dtype_policy.name != precision:  # A `.keras` file has its own.
+        raise ValueError(
+            f"`precision` must be {task.dtype_policy.name!r}, as in {source}. "
+            f"Received: precision={precision!r}"
+        )
+    return task
 
 
 def _new_backbone(data: Path, source: str) -> Any:

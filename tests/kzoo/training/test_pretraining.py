@@ -193,6 +193,15 @@ def test_vocabulary_of_a_configuration(data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.once
+def test_precision_of_a_file_is_its_own(data, tmp_path, monkeypatch, capsys):
+    kzoo.save(make_task(data), tmp_path / "task.keras")
+    command = ["--model", tmp_path / "task.keras", "--steps", "1", "--out", tmp_path / "run"]
+    assert call(monkeypatch, data, *command, "--precision", "mixed_bfloat16") == 1
+    assert "`precision` must be 'float32', as in" in " ".join(capsys.readouterr().err.split())
+    assert call(monkeypatch, data, *command, "--batch-size", BATCH) == 0
+
+
+@pytest.mark.once
 def test_data_of_another_model(data, singles, tmp_path):
     other = make_data(tmp_path, tokenizer=310)
     task = make_task(data)
