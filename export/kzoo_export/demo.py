@@ -1,4 +1,4 @@
-"""The whole product in one call: load, export every recipe and format, verify, search."""
+"""The whole product in one call: load, export in many recipes, verify, search."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -60,7 +60,10 @@ def run(
     length: int = 128,
     progress: Callable[[str, float], None] = lambda step, fraction: None,
 ) -> Demonstration:
-    """Export a sentence encoder in every recipe and format, verify the files and search with one.
+    """Export a sentence encoder in both formats, verify the files and search with one.
+
+    The recipes are those that need no calibration: the others are not made for CPUs, on which they
+    take minutes.
 
     Args:
         source: Preset, Hugging Face folder or `.keras` file of the backbone.
@@ -81,7 +84,10 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     stem = Path(source).stem
     targets: dict[str | Path, str | Recipe] = {
-        folder / f"{stem}_{recipe}{suffix}": recipe for suffix in SUFFIXES for recipe in RECIPES
+        folder / f"{stem}_{name}{suffix}": name
+        for suffix in SUFFIXES
+        for name, recipe in RECIPES.items()
+        if not recipe.calibrates
     }
     reports = export_all(
         encoder,

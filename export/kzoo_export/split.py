@@ -27,7 +27,9 @@ def choose_samples(
         return given or calibrating or reader.default(), None
     if given is not None and calibrating is not None:
         return given, calibrating
-    return split(given or calibrating or reader.default(count=2), reader.seed)
+    # Random numbers cost nothing, and ranges need many.
+    count = 2 if reader.tokenizer is not None else 8
+    return split(given or calibrating or reader.default(count), reader.seed)
 
 
 def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:

@@ -8,7 +8,7 @@ from types import ModuleType
 from kzoo_export.artifact.files import check_target
 from kzoo_export.lowering.routes import choose_route
 from kzoo_export.recipe import Recipe, get_recipe
-from kzoo_export.spec import format_of
+from kzoo_export.spec import RUNTIMES, format_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,3 +56,23 @@ def make_target(
     check_target(target.path)
     target.quantizer.check(target.recipe, portable)
     return target
+
+
+def formats_of(recipe: Recipe) -> tuple[str, ...]:
+    """List the formats that have a recipe.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The suffixes of their files, without the dot.
+    """
+    return tuple(format for format in RUNTIMES if _has(format, recipe))
+
+
+def _has(format: str, recipe: Recipe) -> bool:
+    try:
+        importlib.import_module(f"kzoo_export.{format}.quantize").check(recipe)
+    except ValueError:
+        return False
+    return True

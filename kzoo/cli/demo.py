@@ -15,7 +15,7 @@ def run_demo(
     length: Length = 128,
     as_json: Json = False,
 ) -> None:
-    """Load a real model, export it in every recipe and format, verify, and search with the result.
+    """Load a real model, export it in both formats, verify the files, and search with one.
 
     Example: `kzoo demo --folder files`
     """

@@ -26,9 +26,16 @@ class ExportCommand(TyperCommand):
         """
         from kzoo_export import RECIPES
         from kzoo_export.lowering.routes import ROUTES
+        from kzoo_export.spec import RUNTIMES
+        from kzoo_export.target import formats_of
 
         routes = (f"{name} (`.{route.format}`)" for name, route in ROUTES.items())
-        helps = {"recipe": _one_of(RECIPES), "route": _one_of(routes)}
+        formats = {name: formats_of(recipe) for name, recipe in RECIPES.items()}
+        recipes = (
+            name if len(having) == len(RUNTIMES) else f"{name} (`.{', '.join(having)}`)"
+            for name, having in formats.items()
+        )
+        helps = {"recipe": _one_of(recipes), "route": _one_of(routes)}
         parameter: Any
         for parameter in self.params:
             parameter.help = helps.get(parameter.name, parameter.help)

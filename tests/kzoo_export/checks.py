@@ -7,12 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo_export import Report
+from kzoo_export import RECIPES, Report
 from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.files import inspect, load
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import prepare
+from kzoo_export.target import formats_of
 
 # What TFLite and ONNX add around the weights: the graph itself, which is all there is of a tiny
 # model. So only a weight's own dtype is checked here; sizes are checked on a real model.
@@ -40,6 +41,11 @@ def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarr
     again = compare(runner, trials, recipe, signature)
     assert again.passed, str(again)
     assert report.verification.passed
+
+
+def recipes_of(format: str) -> list[str]:
+    """List the recipes that a format has."""
+    return [name for name, recipe in RECIPES.items() if format in formats_of(recipe)]
 
 
 def check_file(path: Path) -> Inspection:

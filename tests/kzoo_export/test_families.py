@@ -5,8 +5,9 @@ from pathlib import Path
 import keras
 import pytest
 
-from kzoo_export import RECIPES, export_all
+from kzoo_export import export_all
 from tests.kzoo.models.families import CONVERTED, small_config
+from tests.kzoo_export.checks import recipes_of
 
 pytestmark = pytest.mark.once
 
@@ -19,7 +20,7 @@ def test_family_exports_in_every_recipe(name: str, format: str, tmp_path: Path) 
     sizes = {"vocab_size": 400, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}
     config = small_config(family, **sizes, max_length=32)
     model = family.backbone_class(config)
-    files = {tmp_path / f"{recipe}.{format}": recipe for recipe in RECIPES}
+    files = {tmp_path / f"{recipe}.{format}": recipe for recipe in recipes_of(format)}
     for report in export_all(model, files, length=16):
         assert report.verification.passed
         assert [tensor.name for tensor in report.inspection.inputs] == list(config.input_names)

@@ -209,4 +209,4 @@ def test_what_verifies_and_what_calibrates() -> None:
         assert (len(verifying), len(calibrating)) == (3, 3)
     verifying, calibrating = choose_samples(reader(), None, None, calibrates=True)
     assert calibrating is not None
-    assert (len(verifying), len(calibrating)) == (16, 16)
+    assert (len(verifying), len(calibrating)) == (64, 64)

@@ -122,14 +122,18 @@ def add_constant(model: Any, graph: Any, name: str, array: np.ndarray) -> int:
         model: The model that has the graph.
         graph: A `SubGraphT`.
         name: Name of the tensor.
-        array: An array of int32 or float16.
+        array: An array of int32, float16 or float32.
 
     Returns:
         The index of the new tensor.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    types = {"int32": schema.TensorType.INT32, "float16": schema.TensorType.FLOAT16}
+    types = {
+        "int32": schema.TensorType.INT32,
+        "float16": schema.TensorType.FLOAT16,
+        "float32": schema.TensorType.FLOAT32,
+    }
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     model.buffers.append(schema.BufferT(data=content))
     return add_tensor(graph, name, types[array.dtype.name], array.shape, len(model.buffers) - 1)

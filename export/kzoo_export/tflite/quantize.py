@@ -3,14 +3,19 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kzoo_export.assign import ABILITIES, assign, check_numbers
-from kzoo_export.recipe import FLOAT16, SMALLEST_WEIGHT, Recipe
+from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
+from kzoo_export.recipe import FLOAT16, OPERATIONS, SMALLEST_WEIGHT, STATIC, Recipe
 from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
+
+_ABILITIES: Abilities = {**ABILITIES, **dict.fromkeys(STATIC, OPERATIONS)}
+# Ranges of fewer samples would be those of chance.
+_FEWEST = 8
 
 
 def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
@@ -29,18 +34,57 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
-    from kzoo_export.tflite.passes import float16, integers
+    from kzoo_export.tflite.passes import float16
     from kzoo_export.tflite.passes.embedding_lookup import use_embedding_lookup
+    from kzoo_export.tflite.passes.static import choose_operations, quantize_operations
     from kzoo_export.tflite.passes.weights import number_names, weights_by_name
 
     model = flatbuffer.read(source.read_bytes())
     if {"int8", "int4"} & recipe.smaller_dtypes:
         use_embedding_lookup(model, SMALLEST_WEIGHT)
     number_names(model)
-    chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), ABILITIES)
-    model = integers.quantize_weights(model, chosen)
+    ranges: dict[str, tuple[float, float]] = {}
+    if recipe.calibrates:
+        ranges = _make_quantizable(model, _enough(samples))
+    chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
+    operations = choose_operations(model, recipe, chosen)
+    if ranges:
+        from kzoo_export.tflite.sensitivity import choose_int16
+
+        operations = choose_int16(model, operations, ranges, _enough(samples), recipe)
+    model = quantize_operations(model, operations, ranges)
     float16.store_weights(model, chosen[FLOAT16])
     target.write_bytes(flatbuffer.write(model))
+
+
+def _make_quantizable(model: Any, samples: Samples) -> dict[str, tuple[float, float]]:
+    """Rewrite what integers would ruin, in place, and measure the range of every tensor."""
+    from kzoo_export.tflite.calibrate import measure_ranges
+    from kzoo_export.tflite.passes.masks import bound_masks
+    from kzoo_export.tflite.passes.normalization import normalize_twice
+    from kzoo_export.tflite.passes.static import separate_outputs
+    from kzoo_export.tflite.passes.weights import number_names
+
+    bound_masks(model, measure_ranges(flatbuffer.write(model), samples))
+    wider = normalize_twice(model)
+    separate_outputs(model)
+    number_names(model)
+    ranges = measure_ranges(flatbuffer.write(model), samples)
+    for name, factor in wider.items():
+        low, high = ranges[name]
+        ranges[name] = low * factor, high * factor
+    return ranges
+
+
+def _enough(samples: Samples | None) -> Samples:
+    """Refuse to calibrate on too little."""
+    count = 0 if samples is None else len(next(iter(samples.values())))
+    if samples is None or count < _FEWEST:
+        raise ValueError(
+            f"`calibration` must have at least {_FEWEST} samples for a recipe that calibrates. "
+            f"Received: {count}"
+        )
+    return samples
 
 
 def check(recipe: Recipe, portable: bool = False) -> None:
@@ -53,7 +97,7 @@ def check(recipe: Recipe, portable: bool = False) -> None:
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
-    check_numbers(recipe, ABILITIES, "TFLite")
+    check_numbers(recipe, _ABILITIES, "TFLite")
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -65,4 +109,4 @@ def calibrates(recipe: Recipe) -> bool:
     Returns:
         True if it does.
     """
-    return False
+    return recipe.calibrates

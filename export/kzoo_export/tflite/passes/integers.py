@@ -2,7 +2,7 @@
 
 Where activations are quantized at run time, products run in integers; else the weights are widened
 in front of them. Lookups read rows of 8 bits, each with its own scale, or of 4 bits, with a scale a
-block.
+block. Where activations have scales of their own, found on samples, all operations run in integers.
 """
 
 import contextlib
@@ -10,19 +10,31 @@ import importlib
 import importlib.util
 import io
 import re
-from collections.abc import Iterator, Mapping, Set
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from kzoo.arguments import require_packages
-from kzoo_export.recipe import BLOCK, DYNAMIC_INT8, INT4, INT8, Numbers
+from kzoo_export.recipe import (
+    BLOCK,
+    DYNAMIC_INT8,
+    INT4,
+    INT8,
+    STATIC_INT8,
+    STATIC_INT16,
+    Numbers,
+)
 from kzoo_export.tflite import flatbuffer
+from kzoo_export.tflite.calibrate import KEEPS_ALL
 from kzoo_export.tflite.passes.weights import operation_with
 
 # The quantizer is being renamed.
 _PACKAGES = ("ai_edge_quantizer", "litert_quantizer")
 _Operation = schema.BuiltinOperator
+_Type = schema.TensorType
 # The versions of operations that take float activations and int8 weights with a scale a channel.
 _HYBRID_VERSIONS = {
     _Operation.FULLY_CONNECTED: 12,
@@ -36,15 +48,34 @@ _CHANNELS = {"num_bits": 8, "symmetric": True, "granularity": "CHANNELWISE", "dt
 _BLOCKS = {**_CHANNELS, "num_bits": 4, "granularity": f"BLOCKWISE_{BLOCK}"}
 _WIDENED = {"compute_precision": "FLOAT", "explicit_dequantize": True}
 _IN_KERNEL = {"compute_precision": "INTEGER", "explicit_dequantize": False}
-_CONFIGS = {
+_ACTIVATIONS_8 = {"num_bits": 8, "symmetric": False, "granularity": "TENSORWISE", "dtype": "INT"}
+_ACTIVATIONS_16 = {**_ACTIVATIONS_8, "num_bits": 16, "symmetric": True}
+_CONFIGS: dict[Numbers, dict[str, Any]] = {
     INT8: {"weight_tensor_config": _CHANNELS, **_WIDENED},
     DYNAMIC_INT8: {"weight_tensor_config": _CHANNELS, **_IN_KERNEL},
     INT4: {"weight_tensor_config": _BLOCKS, **_IN_KERNEL},
+    **{
+        numbers: {
+            "activation_tensor_config": activations,
+            "weight_tensor_config": _CHANNELS,
+            **_IN_KERNEL,
+        }
+        for numbers, activations in (
+            (STATIC_INT8, _ACTIVATIONS_8),
+            (STATIC_INT16, _ACTIVATIONS_16),
+        )
+    },
 }
 
+# What a file takes and gives stays float.
+_UNTOUCHED = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": {}}
+Ranges = Mapping[str, tuple[float, float]]
+# The first result of an operation, by which it is told, and how it is computed.
+Operations = Mapping[str, Numbers]
 
-def quantize_weights(model: Any, chosen: Mapping[Numbers, Set[str]]) -> Any:
-    """Quantize weights to integers.
+
+def operations_with(model: Any, chosen: Mapping[Numbers, Set[str]]) -> dict[str, Numbers]:
+    """Find the operations that multiply or look up weights.
 
     Args:
         model: A float32 `ModelT` whose tensors have names of their own.
@@ -52,18 +83,46 @@ def quantize_weights(model: Any, chosen: Mapping[Numbers, Set[str]]) -> Any:
             passed over.
 
     Returns:
+        The numbers of each operation, by the name of its first result.
+    """
+    by_weight = {name: numbers for numbers in _CONFIGS for name in chosen.get(numbers, ())}
+    found = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if operation_with(model, operator) == "other":
+                continue
+            weight = graph.tensors[operator.inputs[1]].name.decode()
+            if weight in by_weight:
+                found[graph.tensors[operator.outputs[0]].name.decode()] = by_weight[weight]
+    return found
+
+
+def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -> Any:
+    """Quantize operations and the weights they read.
+
+    Args:
+        model: A float32 `ModelT` whose tensors have names of their own.
+        operations: The numbers of each operation, by the name of its first result.
+        ranges: The least and the largest number of each computed tensor, for operations whose
+            activations have scales of their own.
+
+    Returns:
         The quantized `ModelT`.
     """
-    entries = [
-        entry
-        for numbers, config in _CONFIGS.items()
-        for entry in _entries(model, chosen[numbers], config)
-    ]
-    if not entries:
+    named: dict[Numbers, set[str]] = {}
+    for name, numbers in operations.items():
+        named.setdefault(numbers, set()).add(name)
+    if not named:
         return model
+    entries = [_entry(_scopes(model, names), _CONFIGS[each]) for each, names in named.items()]
+    entries += [{**_UNTOUCHED, "operation": side} for side in ("INPUT", "OUTPUT")]
     with _quiet():
         quantizer = _package().Quantizer(flatbuffer.write(model), entries)
-        result = quantizer.quantize(enable_progress_bar=False, enable_progress_report=False)
+        result = quantizer.quantize(
+            _statistics(model, ranges) if ranges else None,
+            enable_progress_bar=False,
+            enable_progress_report=False,
+        )
     model = flatbuffer.read(bytes(result.quantized_model))
     for graph in model.subgraphs:
         for operator in graph.operators:
@@ -79,28 +138,42 @@ def _package() -> Any:
     return importlib.import_module(f"{found[0]}.quantizer")
 
 
-def _entries(model: Any, names: Set[str], config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Write the quantizer's recipe: one entry for each operation, told by what it computes.
+def _scopes(model: Any, results: Set[str]) -> list[str]:
+    """Name operations as the quantizer does: by all they compute."""
+    computed = (
+        [graph.tensors[output].name.decode() for output in operator.outputs]
+        for graph in model.subgraphs
+        for operator in graph.operators
+    )
+    chosen = [names for names in computed if names and names[0] in results]
+    return ["".join(f"{name};" for name in names) for names in chosen]
+
+
+def _entry(scopes: Collection[str], config: dict[str, Any]) -> dict[str, Any]:
+    """Write an entry of the quantizer's recipe: operations, and how they are computed.
 
     Nothing is left to its defaults: it writes files that cannot be loaded where the constant of a
     BATCH_MATMUL is on the left.
     """
-    results = [
-        graph.tensors[operator.outputs[0]].name.decode()
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if operation_with(model, operator) != "other"
-        and graph.tensors[operator.inputs[1]].name.decode() in names
-    ]
-    return [
-        {
-            "regex": f"^{re.escape(name)};$",
-            "operation": "*",
-            "algorithm_key": "min_max_uniform_quantize",
-            "op_config": config,
+    return {
+        "regex": f"^(?:{'|'.join(map(re.escape, scopes))})$",
+        "operation": "*",
+        "algorithm_key": "min_max_uniform_quantize",
+        "op_config": config,
+    }
+
+
+def _statistics(model: Any, ranges: Ranges) -> dict[str, dict[str, np.ndarray]]:
+    """Write ranges as the quantizer reads them: arrays with the rank of the tensor."""
+    return {
+        name: {
+            side: np.full((1,) * len(flatbuffer.shape_of(tensor)), value, np.float32)
+            for side, value in zip(("min", "max"), ranges[name], strict=True)
         }
-        for name in results
-    ]
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if (name := tensor.name.decode()) in ranges
+    }
 
 
 def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
@@ -110,9 +183,11 @@ def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
     the scale of one channel. It also leaves off the flag by which kernels scale activations from
     their least to their largest number, as if they were symmetric around zero.
     """
-    if len(operator.inputs) < 2 or graph.tensors[operator.inputs[1]].type != schema.TensorType.INT8:
-        return
+    types = [graph.tensors[index].type for index in operator.inputs[:2]]
     operation = flatbuffer.operation_of(model.operatorCodes[operator.opcodeIndex])
+    reads_floats = operation == _Operation.EMBEDDING_LOOKUP or types[:1] == [_Type.FLOAT32]
+    if types[1:] != [_Type.INT8] or not reads_floats:
+        return
     if operation in _HYBRID_VERSIONS:
         version = _HYBRID_VERSIONS[operation]
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
@@ -122,6 +197,11 @@ def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop progress bars: one of the quantizer's cannot be turned off."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+    """Drop a progress bar that cannot be turned off, and LiteRT's warning of its memory."""
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", message=KEEPS_ALL)
         yield

@@ -1,0 +1,121 @@
+"""Calibrate: what the tensors of a float `.tflite` file hold when it runs on samples."""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kzoo_export.tflite import flatbuffer
+from kzoo_export.trials import batches
+
+Arrays = Mapping[str, np.ndarray]
+# LiteRT warns of the memory of what is wanted here.
+KEEPS_ALL = ".*experimental_preserve_all_tensors"
+Ranges = dict[str, tuple[float, float]]
+
+
+def measure_ranges(content: bytes, samples: Arrays) -> Ranges:
+    """Run a file on samples and keep the least and the largest number of each float tensor.
+
+    Args:
+        content: The float32 file.
+        samples: Arrays by input name.
+
+    Returns:
+        The ranges by the name of the tensor, of those that are computed.
+
+    Raises:
+        ValueError: If a tensor holds NaN or infinity.
+    """
+    ranges: Ranges = {}
+    for read in _run(content, samples):
+        for name, tensor in read():
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = (min(low, float(tensor.min())), max(high, float(tensor.max())))
+            if not np.isfinite(ranges[name]).all():
+                raise ValueError(
+                    "`calibration` must give finite numbers everywhere in the model. "
+                    f"Received: NaN or infinity in {name}"
+                )
+    return ranges
+
+
+def run_outputs(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
+    """Run a file on samples.
+
+    Args:
+        content: The file.
+        samples: Arrays by input name.
+
+    Returns:
+        The outputs by name, a row for each sample.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    call, rows = _signature(Interpreter(model_content=content, num_threads=2))
+    made = [call(**batch) for batch in batches(_needed(call, samples), rows)]
+    count = len(next(iter(samples.values())))
+    return {name: np.concatenate([each[name] for each in made])[:count] for name in made[0]}
+
+
+def _run(
+    content: bytes, samples: Arrays
+) -> Iterator[Callable[[], Iterator[tuple[str, np.ndarray]]]]:
+    """Run a file on samples, one batch after the other, with every tensor kept.
+
+    Args:
+        content: The file.
+        samples: Arrays by input name.
+
+    Yields:
+        For each batch, a function that reads the float32 tensors that were computed, by name.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=KEEPS_ALL)
+        interpreter = Interpreter(
+            model_content=content, num_threads=2, experimental_preserve_all_tensors=True
+        )
+    call, rows = _signature(interpreter)
+    computed = _computed_floats(content)
+    for batch in batches(_needed(call, samples), rows):
+        call(**batch)
+        yield lambda: (
+            (name, tensor)
+            for index, name in computed.items()
+            if (tensor := _read(interpreter, index)) is not None and tensor.size
+        )
+
+
+def _signature(interpreter: Any) -> tuple[Any, int]:
+    """Return the first signature of a file, and the rows of its batches."""
+    call = interpreter.get_signature_runner(next(iter(interpreter.get_signature_list())))
+    details = next(iter(call.get_input_details().values()))
+    return call, max(1, int(details["shape_signature"][0]))
+
+
+def _needed(call: Any, samples: Arrays) -> dict[str, np.ndarray]:
+    """Take the samples of the inputs that a signature has."""
+    return {name: samples[name] for name in call.get_input_details()}
+
+
+def _computed_floats(content: bytes) -> dict[int, str]:
+    """Name the float32 tensors of the first graph that are no constants."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = flatbuffer.read(content)
+    return {
+        index: tensor.name.decode()
+        for index, tensor in enumerate(model.subgraphs[0].tensors)
+        if tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is None
+    }
+
+
+def _read(interpreter: Any, index: int) -> np.ndarray | None:
+    """Read a tensor; one that no operation of the run has computed has no data."""
+    try:
+        return np.asarray(interpreter.get_tensor(index))
+    except ValueError:
+        return None

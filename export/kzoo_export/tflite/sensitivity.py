@@ -1,0 +1,89 @@
+"""Measure which operations of a file can have activations of 8 bits, by running it.
+
+A file whose outputs lose no more than its recipe allows has 8 bits everywhere. Else all that is no
+product gets 16, which costs next to nothing; then the products that lose most, as few as hold the
+bound: those of all blocks together are measured first, then those that lose most one at a time.
+"""
+
+import bisect
+import itertools
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from kzoo_export.recipe import STATIC_INT8, Numbers, Recipe
+from kzoo_export.tflite import flatbuffer
+from kzoo_export.tflite.calibrate import Ranges, run_outputs
+from kzoo_export.tflite.passes.static import (
+    float_operations,
+    mean_loss,
+    quantize_operations,
+    with_int16,
+)
+
+# Calibration samples that a file is run on.
+_SAMPLES = 8
+
+Arrays = Mapping[str, np.ndarray]
+Operations = dict[str, Numbers]
+
+
+def choose_int16(
+    model: Any, operations: Operations, ranges: Ranges, samples: Arrays, recipe: Recipe
+) -> Operations:
+    """Choose which operations get activations of 16 bits instead of 8.
+
+    Args:
+        model: A float32 `ModelT` whose tensors have names of their own.
+        operations: The numbers of each operation, by the name of its first result.
+        ranges: The least and the largest number of each computed tensor.
+        samples: Calibration samples by input name.
+        recipe: How much the outputs may lose, and whether products may have 16 bits.
+
+    Returns:
+        The numbers of each operation.
+    """
+    table = float_operations(model)
+    in_int8 = [name for name, numbers in operations.items() if numbers == STATIC_INT8]
+    if not in_int8:
+        return operations
+    rows = np.linspace(0, len(next(iter(samples.values()))) - 1, _SAMPLES).astype(int)
+    few = {name: array[np.unique(rows)] for name, array in samples.items()}
+    expected = run_outputs(flatbuffer.write(model), few)
+
+    def loss(candidate: Operations) -> float:
+        made = flatbuffer.write(quantize_operations(model, candidate, ranges))
+        return mean_loss(run_outputs(made, few), expected)
+
+    def by_16(names: Collection[str]) -> Operations:
+        return with_int16(operations, names, table)
+
+    if loss(by_16([])) <= recipe.max_loss:
+        return by_16([])
+    wide = [name for name in in_int8 if not (table[name].is_product or table[name].is_move)]
+    if recipe.every_product:
+        return by_16(wide)
+
+    def fewest(groups: list[list[str]]) -> list[str]:
+        """Choose the groups that lose most, as few as do, and list what is in them."""
+        groups.sort(key=lambda names: -loss(dict.fromkeys(names, STATIC_INT8)))
+        ordered = [list(itertools.chain(*groups[:count])) for count in range(len(groups) + 1)]
+        count = bisect.bisect_left(
+            range(len(groups)),
+            True,
+            key=lambda count: loss(by_16(wide + ordered[count])) <= recipe.max_loss,
+        )
+        return ordered[count]
+
+    products = fewest(_alike([name for name in in_int8 if table[name].is_product]))
+    return by_16(wide + fewest([[name] for name in products]))
+
+
+def _alike(names: list[str]) -> list[list[str]]:
+    """Put names together that differ in numbers alone: one operation of every block."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"\d+", "", name), []).append(name)
+    return list(groups.values())
