@@ -193,7 +193,7 @@ def export_all(
             start = time.perf_counter()
             used = calibrating if target.calibrates else None
             target.quantizer.quantize(
-                float32.path, file, target.recipe, used.arrays if used else None
+                float32.path, file, target.recipe, used.arrays if used else None, signature
             )
             quantized = {target.recipe.name: time.perf_counter() - start}
             origin = Origin(

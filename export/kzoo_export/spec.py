@@ -84,6 +84,10 @@ class Signature:
         return cls(**{**fields, **sides, "traced_shapes": traced})
 
 
+# Of a file whose model says nothing about it.
+NOTHING_DECLARED = Signature((), ())
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """The format of a file, the route that lowers to it, and its signatures.

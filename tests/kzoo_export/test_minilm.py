@@ -27,6 +27,7 @@ PROMISES = {
     "dynamic_int8_embedding_int4": (0.21, 0.997, 0.9945),
     "static_int16x8": (0.27, 0.998, 0.995),
     "static_int8": (0.27, 0.99, 0.98),
+    "static_int8_strict": (0.27, 0.983, 0.97),
 }
 
 CELLS = [(format, recipe) for format in FORMATS for recipe in recipes_of(format)]

@@ -1,7 +1,7 @@
 """Compare the outputs of a file with those of its model, each as its kind asks."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -60,13 +60,35 @@ def compare(
 
 def _compare(runner: Runner, trial: Trial, signature: Signature) -> Iterator[Comparison]:
     """Run a file on samples in one size and compare all outputs."""
-    arrays, kinds = trial.samples.arrays, signature.output_kinds
+    arrays = trial.samples.arrays
     outputs = run_batches(runner, arrays, trial.batch_size)
-    masks = (name for name, kind in signature.input_kinds.items() if kind == "mask")
-    mask = arrays.get(next(masks, ""))
-    for name, expected in trial.outputs.items():
-        compared = compare_output(name, outputs[name], expected, mask, kinds.get(name))
+    for compared in compare_outputs(outputs, trial.outputs, arrays, signature):
         yield dataclasses.replace(compared, size=trial.size)
+
+
+def compare_outputs(
+    actual: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    samples: Mapping[str, np.ndarray],
+    signature: Signature,
+) -> list[Comparison]:
+    """Compare all outputs with their reference.
+
+    Args:
+        actual: What the file gave, by name.
+        expected: What it should have given.
+        samples: What it was run on, by input name.
+        signature: The kinds of inputs and outputs.
+
+    Returns:
+        A comparison for each output of the reference.
+    """
+    masks = (name for name, kind in signature.input_kinds.items() if kind == "mask")
+    mask = samples.get(next(masks, ""))
+    return [
+        compare_output(name, actual[name], array, mask, signature.output_kinds.get(name))
+        for name, array in expected.items()
+    ]
 
 
 def compare_output(

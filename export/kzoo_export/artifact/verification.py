@@ -34,6 +34,11 @@ class Comparison:
     weak: bool = False
     size: tuple[int, ...] | None = None
 
+    @property
+    def loss(self) -> float:
+        """What the output has lost: 0 where it is the same, up to 2."""
+        return 1.0 - float((self.agreement or 0.0) if self.kind == "integers" else self.cosine_mean)
+
     def within(self, tolerance: Tolerance) -> bool:
         """Say whether the output is as close as a recipe promises.
 

@@ -9,6 +9,7 @@ import numpy as np
 from kzoo_export.assign import ABILITIES, assign, check_numbers
 from kzoo_export.onnx.convert import write
 from kzoo_export.recipe import DYNAMIC_INT8, FLOAT16, INT4, INT8, Recipe
+from kzoo_export.spec import NOTHING_DECLARED, Signature
 
 Samples = Mapping[str, np.ndarray]
 
@@ -18,7 +19,13 @@ _PORTABLE_ABILITIES = {
 }
 
 
-def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    samples: Samples | None = None,
+    signature: Signature = NOTHING_DECLARED,
+) -> None:
     """Write the file of a recipe.
 
     Args:
@@ -27,6 +34,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         recipe: How numbers are stored and computed.
         samples: Samples by input name, to find the channels of activations that are too large
             for 8 bits. Without any, random inputs stand in.
+        signature: The kinds of inputs and outputs; nothing here depends on them.
 
     Raises:
         ValueError: If there is no such recipe for ONNX.

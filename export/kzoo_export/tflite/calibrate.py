@@ -41,6 +41,25 @@ def measure_ranges(content: bytes, samples: Arrays) -> Ranges:
     return ranges
 
 
+def measure_channels(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
+    """Run a file on samples and keep the largest magnitude of each channel of each float tensor.
+
+    Args:
+        content: The float32 file.
+        samples: Arrays by input name.
+
+    Returns:
+        Arrays (D,) by the name of the tensor, of those that are computed and have a last axis.
+    """
+    channels: dict[str, np.ndarray] = {}
+    for read in _run(content, samples):
+        for name, tensor in read():
+            if tensor.ndim > 1:
+                largest = np.abs(tensor).reshape(-1, tensor.shape[-1]).max(axis=0)
+                channels[name] = np.maximum(channels.get(name, 0.0), largest)
+    return channels
+
+
 def run_outputs(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
     """Run a file on samples.
 

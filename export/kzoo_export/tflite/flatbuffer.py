@@ -186,6 +186,18 @@ def operator_code(model: Any, operation: int, version: int) -> int:
     return len(model.operatorCodes) - 1
 
 
+def names_of(enumeration: Any) -> dict[int, str]:
+    """Name the members of an enumeration of the schema.
+
+    Args:
+        enumeration: Such as `BuiltinOperator`.
+
+    Returns:
+        The names by their values.
+    """
+    return {value: name for name, value in vars(enumeration).items() if name.isupper()}
+
+
 def operation_of(code: Any) -> int:
     """Read the operation of a code, in new files and in those of old converters.
 

@@ -8,6 +8,7 @@ from typing import Any
 from kzoo.arguments import require_packages
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.spec import TensorSpec
+from kzoo_export.tflite.flatbuffer import names_of
 
 # Operations that multiply matrices, all with (activation, weight) as their first two inputs.
 _MATMULS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D")
@@ -42,8 +43,8 @@ class _Reader:
 
     def __init__(self, schema: Any, root: Any) -> None:
         self.root = root
-        self.dtypes = _names_of(schema.TensorType)
-        self.operators = _names_of(schema.BuiltinOperator)
+        self.dtypes = names_of(schema.TensorType)
+        self.operators = names_of(schema.BuiltinOperator)
         self.graphs = [root.Subgraphs(i) for i in range(root.SubgraphsLength())]
         codes = [root.OperatorCodes(i) for i in range(root.OperatorCodesLength())]
         self.codes = [self._operator(code) for code in codes]
@@ -154,10 +155,6 @@ def _float_notes(kept: list[tuple[int, str]]) -> list[str]:
     size, name = max(kept)
     total = sum(entry[0] for entry in kept)
     return [f"{total} bytes in {len(kept)} weights stayed float32, the largest {name} ({size})"]
-
-
-def _names_of(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if name.isupper()}
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
-from kzoo_export.recipe import FLOAT16, OPERATIONS, SMALLEST_WEIGHT, STATIC, Recipe
+from kzoo_export.recipe import (
+    FLOAT16,
+    OPERATIONS,
+    SMALLEST_WEIGHT,
+    STATIC,
+    STATIC_INT8,
+    Recipe,
+)
+from kzoo_export.spec import NOTHING_DECLARED, Signature
 from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
@@ -18,7 +26,13 @@ _ABILITIES: Abilities = {**ABILITIES, **dict.fromkeys(STATIC, OPERATIONS)}
 _FEWEST = 8
 
 
-def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None = None) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    samples: Samples | None = None,
+    signature: Signature = NOTHING_DECLARED,
+) -> None:
     """Write the file of a recipe.
 
     Args:
@@ -26,6 +40,7 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         target: File to write.
         recipe: How numbers are stored and computed.
         samples: Samples by input name, for recipes that calibrate.
+        signature: The kinds of inputs and outputs, as far as they are known.
 
     Raises:
         ValueError: If there is no such recipe for TFLite.
@@ -36,8 +51,9 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
         return
     from kzoo_export.tflite.passes import float16
     from kzoo_export.tflite.passes.embedding_lookup import use_embedding_lookup
+    from kzoo_export.tflite.passes.graph import number_names
     from kzoo_export.tflite.passes.static import choose_operations, quantize_operations
-    from kzoo_export.tflite.passes.weights import number_names, weights_by_name
+    from kzoo_export.tflite.passes.weights import weights_by_name
 
     model = flatbuffer.read(source.read_bytes())
     if {"int8", "int4"} & recipe.smaller_dtypes:
@@ -45,30 +61,35 @@ def quantize(source: Path, target: Path, recipe: Recipe, samples: Samples | None
     number_names(model)
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.calibrates:
-        ranges = _make_quantizable(model, _enough(samples))
+        ranges = _make_quantizable(model, recipe, _enough(samples))
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
     operations = choose_operations(model, recipe, chosen)
     if ranges:
         from kzoo_export.tflite.sensitivity import choose_int16
 
-        operations = choose_int16(model, operations, ranges, _enough(samples), recipe)
+        operations = choose_int16(model, operations, ranges, _enough(samples), recipe, signature)
     model = quantize_operations(model, operations, ranges)
     float16.store_weights(model, chosen[FLOAT16])
     target.write_bytes(flatbuffer.write(model))
 
 
-def _make_quantizable(model: Any, samples: Samples) -> dict[str, tuple[float, float]]:
+def _make_quantizable(
+    model: Any, recipe: Recipe, samples: Samples
+) -> dict[str, tuple[float, float]]:
     """Rewrite what integers would ruin, in place, and measure the range of every tensor."""
-    from kzoo_export.tflite.calibrate import measure_ranges
-    from kzoo_export.tflite.passes.masks import bound_masks
+    from kzoo_export.tflite.calibrate import measure_channels, measure_ranges
+    from kzoo_export.tflite.passes.masks import bound_masks, find_masks
     from kzoo_export.tflite.passes.normalization import normalize_twice
+    from kzoo_export.tflite.passes.outliers import move_outliers
     from kzoo_export.tflite.passes.static import separate_outputs
-    from kzoo_export.tflite.passes.weights import number_names
 
-    bound_masks(model, measure_ranges(flatbuffer.write(model), samples))
+    if find_masks(model):
+        bound_masks(model, measure_ranges(flatbuffer.write(model), samples))
+    if any(rule.numbers == STATIC_INT8 for rule in recipe.rules):
+        # 16 bits hold outliers and all the rest.
+        move_outliers(model, measure_channels(flatbuffer.write(model), samples))
     wider = normalize_twice(model)
     separate_outputs(model)
-    number_names(model)
     ranges = measure_ranges(flatbuffer.write(model), samples)
     for name, factor in wider.items():
         low, high = ranges[name]

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from kzoo_export.artifact.compare import compare_outputs
 from kzoo_export.recipe import STATIC_INT8, Numbers, Recipe
+from kzoo_export.spec import Signature
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.calibrate import Ranges, run_outputs
 from kzoo_export.tflite.passes.static import (
     float_operations,
-    mean_loss,
     quantize_operations,
     with_int16,
 )
@@ -31,7 +32,12 @@ Operations = dict[str, Numbers]
 
 
 def choose_int16(
-    model: Any, operations: Operations, ranges: Ranges, samples: Arrays, recipe: Recipe
+    model: Any,
+    operations: Operations,
+    ranges: Ranges,
+    samples: Arrays,
+    recipe: Recipe,
+    signature: Signature,
 ) -> Operations:
     """Choose which operations get activations of 16 bits instead of 8.
 
@@ -41,6 +47,7 @@ def choose_int16(
         ranges: The least and the largest number of each computed tensor.
         samples: Calibration samples by input name.
         recipe: How much the outputs may lose, and whether products may have 16 bits.
+        signature: The kinds of inputs and outputs, by which these are compared.
 
     Returns:
         The numbers of each operation.
@@ -55,7 +62,8 @@ def choose_int16(
 
     def loss(candidate: Operations) -> float:
         made = flatbuffer.write(quantize_operations(model, candidate, ranges))
-        return mean_loss(run_outputs(made, few), expected)
+        compared = compare_outputs(run_outputs(made, few), expected, few, signature)
+        return float(np.mean([output.loss for output in compared]))
 
     def by_16(names: Collection[str]) -> Operations:
         return with_int16(operations, names, table)

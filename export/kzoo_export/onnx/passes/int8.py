@@ -13,8 +13,9 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products
-from kzoo_export.onnx.passes.outliers import smoothing_factors, split_units
+from kzoo_export.onnx.passes.outliers import split_units
 from kzoo_export.onnx.passes.weights import lookups
+from kzoo_export.outliers import smoothing_factors
 
 _LEVELS = 127
 

@@ -17,15 +17,8 @@ import numpy as np
 import onnx_ir as ir
 
 from kzoo_export.onnx.passes.graph import Editor, Product, only_use, products
+from kzoo_export.outliers import outlying
 
-# An outlier is this many times larger than the median channel.
-_TIMES_MEDIAN = 2.5
-# Something is done about outliers only if they hold the range of the rest down to this share.
-_WORTHWHILE = 0.6
-# How much of an outlier is moved to the weights; the rest stays.
-_STRENGTH = 0.8
-# Small channels are not enlarged beyond this: unseen samples may have more in them.
-_SMALLEST_FACTOR = 0.5
 # Rows of samples that are looked at.
 _ROWS = 64
 # The size of an open axis where no samples are known.
@@ -64,46 +57,6 @@ def channel_magnitudes(model: ir.Model, samples: Mapping[str, np.ndarray]) -> di
         outputs = session.run(computed, {name: samples[name][rows] for name in inputs})
         found = [np.maximum(_channels(a), before) for a, before in zip(outputs, found, strict=True)]
     return {**given, **dict(zip(computed, found, strict=True))}
-
-
-def outlying(magnitudes: np.ndarray, most: int | None = None) -> np.ndarray:
-    """Pick the channels that are much larger than the others.
-
-    Args:
-        magnitudes: The largest magnitude of each channel.
-        most: How many are picked at most; the largest.
-
-    Returns:
-        Their indices, none if the range of the rest would hardly be smaller.
-    """
-    order = np.argsort(-magnitudes, kind="stable")
-    count = int((magnitudes > _TIMES_MEDIAN * np.median(magnitudes)).sum())
-    count = min(count, len(order) if most is None else most)
-    rest = magnitudes[order[count]] if count < len(order) else 0.0
-    worthwhile = count > 0 and rest <= _WORTHWHILE * magnitudes[order[0]]
-    return np.sort(order[: count if worthwhile else 0]).astype(np.int64)
-
-
-def smoothing_factors(magnitudes: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Choose what to divide channels by, and multiply the rows of their weights by instead.
-
-    The product stays the same, while outliers and large weights share the loss of precision
-    (Xiao et al., SmoothQuant, 2022, equation 4).
-
-    Args:
-        magnitudes: The largest magnitude of each channel, (K,).
-        matrices: The weights (K, N) of all products that read the channels.
-
-    Returns:
-        One factor for each channel (K,), or `None` if there are no outliers.
-    """
-    if not len(outlying(magnitudes)):
-        return None
-    weights = np.max([np.abs(matrix).max(1) for matrix in matrices], axis=0)
-    tiny = np.float32(1e-6)
-    shares = [np.maximum(array, tiny * array.max() + tiny) for array in (magnitudes, weights)]
-    factors = shares[0] ** _STRENGTH / shares[1] ** (1.0 - _STRENGTH)
-    return np.maximum(factors / np.median(factors), _SMALLEST_FACTOR).astype(np.float32)
 
 
 def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:

@@ -55,6 +55,28 @@ class Graph:
         """Read a float32 constant; `None` where the tensor is anything else."""
         return flatbuffer.constant_of(self.model, self.graph.tensors[tensor])
 
+    def weight(self, tensor: int) -> np.ndarray:
+        """Read a float32 constant that is known to be one."""
+        array = self.constant(tensor)
+        assert array is not None, self.name(tensor)
+        return array
+
+    def set_constant(self, tensor: int, array: np.ndarray) -> None:
+        """Give a constant other numbers of the same shape; tensors that shared its own keep them.
+
+        Args:
+            tensor: The constant.
+            array: The numbers, stored as float32.
+        """
+        content = np.ascontiguousarray(array, np.float32).reshape(-1).view(np.uint8)
+        changed = self.graph.tensors[tensor]
+        users = (each.buffer for graph in self.model.subgraphs for each in graph.tensors)
+        if sum(buffer == changed.buffer for buffer in users) == 1:
+            self.model.buffers[changed.buffer].data = content
+        else:
+            self.model.buffers.append(schema.BufferT(data=content))
+            changed.buffer = len(self.model.buffers) - 1
+
     def name(self, tensor: int) -> str:
         """Read the name of a tensor."""
         return str(self.graph.tensors[tensor].name.decode())
@@ -161,8 +183,27 @@ class Graph:
         self.graph.operators = kept[::-1]
 
 
+def number_names(model: Any) -> None:
+    """Give every tensor a name of its own, in place.
+
+    Args:
+        model: A `ModelT`.
+    """
+    taken: set[bytes] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            base = name = tensor.name or b"tensor"
+            number = 1
+            while name in taken:
+                name, number = b"%s_%d" % (base, number), number + 1
+            taken.add(name)
+            tensor.name = name
+
+
 def rewrite(model: Any, step: Callable[[Graph, Any], None]) -> None:
     """Apply one step to every operation of every graph of a model, in place.
+
+    New tensors get names of their own.
 
     Args:
         model: A `ModelT`.
@@ -172,3 +213,4 @@ def rewrite(model: Any, step: Callable[[Graph, Any], None]) -> None:
         graph = Graph(model, each)
         for operator in graph.rewritten():
             step(graph, operator)
+    number_names(model)

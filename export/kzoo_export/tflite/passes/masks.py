@@ -22,29 +22,41 @@ _PASSED = (
 Ranges = Mapping[str, tuple[float, float]]
 
 
-def bound_masks(model: Any, ranges: Ranges) -> int:
+def find_masks(model: Any) -> list[int]:
+    """List the constants by which attention logits are masked with numbers that are too large.
+
+    Args:
+        model: A float32 `ModelT`.
+
+    Returns:
+        The tensors, those of one graph after the other.
+    """
+    graphs = (Graph(model, each) for each in model.subgraphs)
+    return [tensor for graph in graphs for _, tensor in _masked(graph)]
+
+
+def bound_masks(model: Any, ranges: Ranges) -> None:
     """Bring the constants by which logits are masked close to the logits, in place.
 
     Args:
         model: A float32 `ModelT` whose tensors have names of their own.
         ranges: The least and the largest number of each computed tensor, on samples.
-
-    Returns:
-        How many constants were changed.
     """
-    changed = 0
     for each in model.subgraphs:
         graph = Graph(model, each)
         found: dict[int, float] = {}
-        for operator in graph.graph.operators:
-            if graph.operation(operator) == _Op.SOFTMAX:
-                bound = _MARGIN + _span(graph, operator.inputs[0], ranges)
-                for tensor in _masks(graph, operator.inputs[0]):
-                    found[tensor] = max(bound, found.get(tensor, 0.0))
+        for logits, tensor in _masked(graph):
+            bound = _MARGIN + _span(graph, logits, ranges)
+            found[tensor] = max(bound, found.get(tensor, 0.0))
         for tensor, bound in found.items():
-            _clip(graph, tensor, bound)
-        changed += len(found)
-    return changed
+            finite = np.nan_to_num(graph.weight(tensor), neginf=-bound, posinf=bound)
+            graph.set_constant(tensor, np.clip(finite, -bound, bound))
+
+
+def _masked(graph: Graph) -> list[tuple[int, int]]:
+    """List what softmax reads, with each mask it is computed from."""
+    softmax = (op for op in graph.graph.operators if graph.operation(op) == _Op.SOFTMAX)
+    return [(op.inputs[0], mask) for op in softmax for mask in _masks(graph, op.inputs[0])]
 
 
 def _masks(graph: Graph, tensor: int) -> list[int]:
@@ -64,13 +76,3 @@ def _span(graph: Graph, tensor: int, ranges: Ranges) -> float:
     if max(-low, high) < _SMALLEST or operator is None:
         return max(-low, high) + max(high - low, 0.0) if max(-low, high) < _SMALLEST else 0.0
     return max(_span(graph, each, ranges) for each in operator.inputs)
-
-
-def _clip(graph: Graph, tensor: int, bound: float) -> None:
-    """Change a constant, in a buffer of its own."""
-    array = graph.constant(tensor)
-    assert array is not None
-    clipped = np.clip(np.nan_to_num(array, neginf=-bound, posinf=bound), -bound, bound)
-    content = np.ascontiguousarray(clipped, np.float32).reshape(-1).view(np.uint8)
-    graph.model.buffers.append(schema.BufferT(data=content))
-    graph.graph.tensors[tensor].buffer = len(graph.model.buffers) - 1

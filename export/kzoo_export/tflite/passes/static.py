@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from kzoo_export.recipe import DYNAMIC_INT8, STATIC, STATIC_INT16, Numbers, Recipe
 from kzoo_export.tflite import flatbuffer
-from kzoo_export.tflite.passes.graph import Graph
+from kzoo_export.tflite.passes.graph import Graph, number_names
 from kzoo_export.tflite.passes.integers import Ranges, operations_with, quantize
 
 _Op = schema.BuiltinOperator
@@ -25,7 +25,7 @@ _MOVES = (
 )
 # By how much ranges of 16 bits are wider than on the calibration samples.
 _ROOM = 2.0
-_NAMES = {code: name for name, code in vars(_Op).items() if name.isupper()}
+_NAMES = flatbuffer.names_of(_Op)
 
 
 class Operation(NamedTuple):
@@ -159,22 +159,4 @@ def separate_outputs(model: Any) -> None:
                 name = graph.name(tensor)
                 sizes = graph.add_constant(np.array(shape, np.int32), f"{name}/shape")
                 graph.put_out(tensor, graph.compute(_Op.RESHAPE, [tensor, sizes], tensor, name))
-
-
-def mean_loss(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> float:
-    """Measure what the cosine of outputs loses, in the mean over samples and outputs.
-
-    Args:
-        outputs: Arrays by name, a row for each sample.
-        expected: What they should be.
-
-    Returns:
-        0 where all are the same.
-    """
-    losses = []
-    for name, array in expected.items():
-        rows, wanted = (each.reshape(len(each), -1) for each in (outputs[name], array))
-        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted, axis=1)
-        cosines = (rows * wanted).sum(axis=1) / np.maximum(norms, np.finfo(np.float32).tiny)
-        losses.append(1.0 - cosines.mean())
-    return float(np.mean(losses))
+    number_names(model)

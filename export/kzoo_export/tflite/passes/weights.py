@@ -20,23 +20,6 @@ _OPERATIONS = {
 }
 
 
-def number_names(model: Any) -> None:
-    """Give every tensor a name of its own, in place.
-
-    Args:
-        model: A `ModelT`.
-    """
-    taken: set[bytes] = set()
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            base = name = tensor.name or b"tensor"
-            number = 1
-            while name in taken:
-                name, number = b"%s_%d" % (base, number), number + 1
-            taken.add(name)
-            tensor.name = name
-
-
 def weights_by_name(model: Any, smallest: int) -> dict[str, Weight]:
     """List the float32 matrices that some operation reads, and what they are used for.
 

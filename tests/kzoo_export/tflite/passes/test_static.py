@@ -1,5 +1,6 @@
 """Files that compute in integers alone: what is rewritten for them, and what stays as it was."""
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,20 @@ import numpy as np
 import pytest
 
 from kzoo_export import RECIPES, export, inspect
+from kzoo_export.artifact.compare import compare_outputs
 from kzoo_export.artifact.files import load, run_batches
 from kzoo_export.recipe import STATIC_INT8, STATIC_INT16, Recipe
+from kzoo_export.spec import NOTHING_DECLARED
 from kzoo_export.tflite import calibrate, flatbuffer, quantize
-from kzoo_export.tflite.passes import masks, normalization, static
+from kzoo_export.tflite.passes import masks, normalization, outliers, static
 from kzoo_export.tflite.passes.normalization import normalize_twice
-from kzoo_export.tflite.passes.static import float_operations, mean_loss
+from kzoo_export.tflite.passes.static import float_operations
 from tests.kzoo_export import models
 
 pytestmark = pytest.mark.once
 
 INT16, INT8 = RECIPES["static_int16x8"], RECIPES["static_int8"]
+STRICT = RECIPES["static_int8_strict"]
 WIDTH, ROWS = 32, 16
 
 
@@ -111,7 +115,9 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np
 def loss(path: Path, recipe: Recipe, samples: dict[str, np.ndarray], made: Path) -> float:
     calibration, others = ({name: a[i::2] for name, a in samples.items()} for i in (0, 1))
     quantize.quantize(path, made, recipe, calibration)
-    return mean_loss(run_batches(load(made), others), run_batches(load(path), others))
+    expected = run_batches(load(path), others)
+    compared = compare_outputs(run_batches(load(made), others), expected, others, NOTHING_DECLARED)
+    return float(np.mean([output.loss for output in compared]))
 
 
 @pytest.mark.parametrize("recipe", [INT16, INT8])
@@ -179,13 +185,62 @@ def test_products_that_lose_most_have_16_bits(
     changes: dict[str, Any],
     products: dict[str, int],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(outliers, "move_outliers", lambda model, magnitudes: None)
     path, samples = outlier
     made = tmp_path / "made.tflite"
     lost = loss(path, dataclasses.replace(INT8, **changes), samples, made)
     assert inspect(made).matmuls == products
     # As the calibration samples lose, so do others.
     assert (lost < 0.01) == ("int8 x int16" in products)
+
+
+def test_moved_outliers_leave_8_bits_to_the_others(
+    outlier: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    path, samples = outlier
+    made = tmp_path / "made.tflite"
+    assert loss(path, dataclasses.replace(STRICT, max_loss=0.002), samples, made) < 0.002
+    assert inspect(made).matmuls == {"int8": 3}
+
+
+def test_moving_outliers_is_exact(outlier: tuple[Path, dict[str, np.ndarray]]) -> None:
+    path, samples = outlier
+    content = path.read_bytes()
+    before, model = calibrate.measure_channels(content, samples), flatbuffer.read(content)
+    outliers.move_outliers(model, before)
+    moved = flatbuffer.write(model)
+    expected, outputs = (calibrate.run_outputs(each, samples) for each in (content, moved))
+    np.testing.assert_allclose(outputs["scores"], expected["scores"], rtol=1e-4, atol=1e-4)
+    after = calibrate.measure_channels(moved, samples)
+    scaled = [name for name in after if name.endswith("/scaled")]
+    assert len(scaled) == 1
+    for name in scaled:
+        # What the dense layer computes now, and what it did.
+        computed = name.removesuffix("/scaled")
+        assert before[computed].max() > 10 * np.median(before[computed])
+        np.testing.assert_allclose(after[computed], 1.0, rtol=1e-5)
+        np.testing.assert_allclose(after[name], before[computed], rtol=1e-5)
+    # The new numbers are stored in the place of the old ones.
+    assert len(moved) < len(content) + 10_000
+
+
+def test_weights_of_several_layers_stay(outlier: tuple[Path, dict[str, np.ndarray]]) -> None:
+    path, samples = outlier
+    model = flatbuffer.read(path.read_bytes())
+    graph = model.subgraphs[0]
+    dense = [operator for operator in graph.operators if len(operator.inputs) == 3]
+    for operator in dense:
+        again = copy.deepcopy(operator)
+        again.outputs = [len(graph.tensors)]
+        graph.tensors.append(copy.deepcopy(graph.tensors[operator.outputs[0]]))
+        graph.operators.append(again)
+        graph.outputs = [*graph.outputs, *again.outputs]
+    count = len(graph.operators)
+    outliers.move_outliers(model, calibrate.measure_channels(path.read_bytes(), samples))
+    assert not [tensor for tensor in graph.tensors if b"/factors" in tensor.name]
+    assert len(graph.operators) == count
 
 
 def test_what_moves_numbers_follows_its_input() -> None:
