@@ -81,6 +81,7 @@ def _make_quantizable(
     from kzoo_export.tflite.passes.masks import bound_masks, find_masks
     from kzoo_export.tflite.passes.normalization import normalize_twice
     from kzoo_export.tflite.passes.outliers import move_outliers
+    from kzoo_export.tflite.passes.probabilities import split_probabilities
     from kzoo_export.tflite.passes.static import separate_outputs
 
     if find_masks(model):
@@ -88,6 +89,7 @@ def _make_quantizable(
     if any(rule.numbers == STATIC_INT8 for rule in recipe.rules):
         # 16 bits hold outliers and all the rest.
         move_outliers(model, measure_channels(flatbuffer.write(model), samples))
+        split_probabilities(model)
     wider = normalize_twice(model)
     separate_outputs(model)
     ranges = measure_ranges(flatbuffer.write(model), samples)
