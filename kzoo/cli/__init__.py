@@ -9,6 +9,7 @@ from kzoo.cli.bench import bench_files
 from kzoo.cli.demo import run_demo
 from kzoo.cli.export import ExportCommand, export_model
 from kzoo.cli.info import show_info
+from kzoo.cli.inspect import inspect_file
 from kzoo.cli.list_presets import list_presets
 from kzoo.cli.output import native_logs_hidden, print_error
 from kzoo.cli.prepare import prepare_text
@@ -29,6 +30,7 @@ app.command("info")(show_info)
 app.command("prepare")(prepare_text)
 app.command("pretrain")(pretrain_model)
 app.command("export", cls=ExportCommand)(export_model)
+app.command("inspect")(inspect_file)
 app.command("verify")(verify_file)
 app.command("bench")(bench_files)
 app.command("demo")(run_demo)

@@ -1,4 +1,4 @@
-"""`kzoo info`: what is known of a model or a file."""
+"""`kzoo info`: what is known of a model."""
 
 from typing import Any
 
@@ -11,11 +11,16 @@ ARTIFACTS = (".tflite", ".onnx")
 
 
 def show_info(source: Model, as_json: Json = False) -> None:
-    """Describe a model, or look inside an exported file.
+    """Describe a model.
 
-    Examples: `kzoo info minilm_l6_v2`, `kzoo info model.tflite`
+    Example: `kzoo info minilm_l6_v2`
     """
-    facts = _artifact_facts(source) if source.endswith(ARTIFACTS) else _model_facts(source)
+    if source.endswith(ARTIFACTS):
+        raise ValueError(
+            f"`MODEL` must be a model; what is in an exported file, `kzoo inspect {source}` says. "
+            f"Received: {source}"
+        )
+    facts = _model_facts(source)
     if as_json:
         print_json(facts)
         return
@@ -55,10 +60,3 @@ def _model_facts(source: str) -> dict[str, Any]:
         "outputs": list(model.output) if named else list(model.output_names),
         "config": config.to_dict() if config else None,
     }
-
-
-def _artifact_facts(source: str) -> dict[str, Any]:
-    """What is really inside an exported file."""
-    from kzoo_export import inspect
-
-    return inspect(source).to_dict()

@@ -144,9 +144,9 @@ def test_info_prints_brackets_as_they_are(model) -> None:
     assert "[None, None]" in table
 
 
-def test_info_looks_inside_a_file(exported) -> None:
+def test_inspect_looks_inside_a_file(exported) -> None:
     path, _ = exported
-    facts = json.loads(run("info", str(path), "--json").stdout)
+    facts = json.loads(run("inspect", str(path), "--json").stdout)
     assert [tensor["name"] for tensor in facts["inputs"]] == [
         "token_ids",
         "segment_ids",
@@ -237,12 +237,13 @@ def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kind
     ("arguments", "message"),
     [
         (("info", "minilm_l6_v3"), "minilm_l6_v2"),
+        (("info", "model.tflite"), "`kzoo inspect model.tflite`"),
         (("export", "bert_tinny", "x.tflite"), "bert_tiny"),
         (("export", "bert_tiny", "x.tflite", "--kind", "pooled"), "NAME=KIND"),
         (("export", "bert_tiny", "x.onnx", "--length", "many"), "`open`. Received: many"),
         (("verify", "x.tflite", "bert_tiny", "--kind", "=mask"), "Received: '=mask'"),
     ],
-    ids=["info", "export", "export --kind", "export --length", "verify --kind"],
+    ids=["info", "info FILE", "export", "export --kind", "export --length", "verify --kind"],
 )
 def test_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
     done = run(*arguments, code=1)
@@ -253,7 +254,7 @@ def test_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
     assert message in json.loads(machine.stdout)["message"]
 
 
-@pytest.mark.parametrize("command", ["list", "info", "export", "verify", "bench", "demo"])
+@pytest.mark.parametrize("command", [each.name for each in cli.app.registered_commands])
 def test_every_command_has_help_with_an_example(command) -> None:
     result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "160"})
     assert result.exit_code == 0

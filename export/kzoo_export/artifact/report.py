@@ -18,8 +18,11 @@ class Inspection(Document):
     """What is really inside a file.
 
     `matmuls` counts matrix products by the dtypes they are stored and computed in (such as
-    `int8 x float32` for a product of dynamically quantized activations), `weight_bytes` the
-    constants by dtype. `custom_ops` are those outside the standard set of the format.
+    `int8 x float32` for a product of dynamically quantized activations), `multiply_adds` adds up
+    what one call multiplies in each, and `ops_by_dtype` counts operations by what they compute.
+    `weight_bytes` are the constants by dtype. `custom_ops` are those outside the standard set of
+    the format. `arena_bytes` estimates the memory of all tensors that are no constants. Both it and
+    the multiply-adds are only known where all shapes are.
     """
 
     ops: Mapping[str, int]
@@ -30,6 +33,11 @@ class Inspection(Document):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...] = ()
+    ops_by_dtype: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
+    multiply_adds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    arena_bytes: int | None = None
+    least_runtime: str = ""
+    signatures: tuple[str, ...] = ()
 
     def tables(self) -> list[Table]:
         """Lay out the contents of the file."""
@@ -38,9 +46,19 @@ class Inspection(Document):
         table.add_row("outputs", signature_text(self.outputs))
         table.add_row("static shapes", "yes" if self.static else "no")
         table.add_row("operations", f"{sum(self.ops.values())}: {_counts(self.ops)}")
+        if {"int8", "int16"} & set(self.ops_by_dtype):
+            for dtype, ops in self.ops_by_dtype.items():
+                table.add_row(f"computing {dtype}", f"{sum(ops.values())}: {_counts(ops)}")
         table.add_row("matrix products", _counts(self.matmuls))
+        if self.multiply_adds:
+            table.add_row("multiply-adds", _shares(self.multiply_adds))
         table.add_row("weights", _sizes(self.weight_bytes))
+        if self.arena_bytes is not None:
+            table.add_row("memory of tensors", f"{self.arena_bytes / 1e6:.2f} MB (estimate)")
         table.add_row("custom operations", ", ".join(self.custom_ops) or "none")
+        table.add_row("least runtime", self.least_runtime)
+        if len(self.signatures) > 1:
+            table.add_row("signatures", ", ".join(self.signatures))
         for note in self.notes:
             table.add_row("note", note)
         return [table]
@@ -177,6 +195,13 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 def _counts(counts: Mapping[str, int]) -> str:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{number} {name}" for name, number in ordered) or "none"
+
+
+def _shares(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{count / total:.0%} {name}" for name, count in ordered)
+    return f"{total / 1e6:.1f} million: {shares}"
 
 
 def _sizes(sizes: Mapping[str, int]) -> str:

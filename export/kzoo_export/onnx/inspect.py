@@ -1,11 +1,13 @@
 """Look inside an `.onnx` file without running it."""
 
 import collections
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kzoo.arguments import require_packages
+from kzoo_export.artifact.arena import Lifetime, estimate_arena
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.spec import TensorSpec
 
@@ -26,6 +28,7 @@ _PRODUCTS = {
 _ATTENTIONS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
 # What a value may pass through between where it is stored and where it is multiplied.
 _CASTS = ("Cast", "DequantizeLinear", "Reshape", "Transpose", "Identity")
+Sizes = tuple[int, ...]
 _STANDARD = ("", "ai.onnx")
 # Constants below this size are biases, scales and shapes: not worth a note.
 _NOTED_BYTES = 4096
@@ -54,16 +57,21 @@ def inspect(path: str | Path) -> Inspection:
         ) from error
     nodes = list(model.graph.all_nodes())
     weights = _weights(model)
+    lifetimes = _lifetimes(model, nodes)
     custom = {name for name in map(_full_name, nodes) if "." in name}
     return Inspection(
         ops=dict(collections.Counter(map(_full_name, nodes)).most_common()),
-        matmuls=dict(collections.Counter(_matmuls(nodes)).most_common()),
+        matmuls=dict(collections.Counter(words for words, _ in _products(nodes)).most_common()),
         weight_bytes=_bytes_by_dtype(weights),
         custom_ops=tuple(sorted(custom)),
         static=all(_is_static(value) for value in _values(model, nodes)),
         inputs=tuple(_describe(value) for value in model.graph.inputs),
         outputs=tuple(_describe(value) for value in model.graph.outputs),
         notes=tuple(_notes(weights)),
+        ops_by_dtype=_ops_by_dtype(nodes),
+        multiply_adds=dict(_multiply_adds(nodes).most_common()),
+        arena_bytes=estimate_arena(lifetimes) if lifetimes is not None else None,
+        least_runtime=_least_runtime(model),
     )
 
 
@@ -88,15 +96,83 @@ def _bytes_by_dtype(weights: list[Any]) -> dict[str, int]:
     return dict(sizes.most_common())
 
 
-def _matmuls(nodes: list[Any]) -> Iterator[str]:
+def _products(nodes: list[Any]) -> Iterator[tuple[str, Any]]:
     """Name each product by the dtype its weight is stored in and that of the activation."""
     for node in nodes:
         if node.op_type in _ATTENTIONS:
             activation = _stored_dtype(node.inputs[0])
-            yield from (activation, activation)
+            yield from ((activation, node), (activation, node))
         elif node.op_type in _PRODUCTS:
             first, second = (_stored_dtype(node.inputs[at]) for at in _PRODUCTS[node.op_type])
-            yield first if first == second else f"{second} x {first}"
+            yield (first if first == second else f"{second} x {first}"), node
+
+
+def _ops_by_dtype(nodes: list[Any]) -> dict[str, dict[str, int]]:
+    """Count operations by the dtype of what they compute first."""
+    found: dict[str, collections.Counter[str]] = {}
+    for node in nodes:
+        counts = found.setdefault(_dtype_name(node.outputs[0].dtype), collections.Counter())
+        counts[_full_name(node)] += 1
+    return {dtype: dict(counts.most_common()) for dtype, counts in found.items()}
+
+
+def _multiply_adds(nodes: list[Any]) -> collections.Counter[str]:
+    """Add up what one call multiplies, by the words of products; nothing where a shape is open."""
+    counts: collections.Counter[str] = collections.Counter()
+    for words, node in _products(nodes):
+        values = [node.inputs[at] for at in _PRODUCTS.get(node.op_type, (0, 1))]
+        if node.op_type not in _ATTENTIONS:
+            values.append(node.outputs[0])
+        if node.op_type == "Einsum" or not all(map(_is_static, values)):
+            return collections.Counter()
+        counts[words] += _multiplied(node, *(tuple(value.shape) for value in values))
+    return counts
+
+
+def _multiplied(node: Any, first: Sizes, second: Sizes, result: Sizes = ()) -> int:
+    """Count the multiply-adds of a product by its shapes."""
+    if node.op_type in _ATTENTIONS:
+        # One of its two products: queries (.., T, D) times keys (.., S, D).
+        return math.prod(first) * second[-2]
+    results = math.prod(result)
+    if node.op_type in ("Conv", "ConvInteger"):
+        return results * math.prod(second[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(first) * math.prod(second[1:])
+    if node.op_type == "MatMulNBits":
+        return results * int(node.attributes["K"].value)
+    turned = node.op_type == "Gemm" and node.attributes.get_int("transA", 0)
+    return results * first[0 if turned else -1]
+
+
+def _lifetimes(model: Any, nodes: list[Any]) -> list[Lifetime] | None:
+    """List the values that are no constants, and when they are needed; `None` if one is open."""
+    first = dict.fromkeys(model.graph.inputs, 0)
+    last = dict.fromkeys(model.graph.outputs, len(nodes))
+    for place, node in enumerate(nodes):
+        for value in node.outputs:
+            first.setdefault(value, place)
+        for value in node.inputs:
+            last[value] = max(place, last.get(value, place))
+    if not all(map(_is_static, first)):
+        return None
+    return [
+        Lifetime(_bytes(value), place, max(place, last.get(value, place)))
+        for value, place in first.items()
+    ]
+
+
+def _bytes(value: Any) -> int:
+    size = 4.0 if value.dtype is None else value.dtype.itemsize
+    return int(math.prod(value.shape) * size)
+
+
+def _least_runtime(model: Any) -> str:
+    """Say which operator sets a runtime must have."""
+    sets = (
+        f"{domain or 'opset'} {version}" for domain, version in sorted(model.opset_imports.items())
+    )
+    return f"ONNX {', '.join(sets)}"
 
 
 def _stored_dtype(value: Any) -> str:

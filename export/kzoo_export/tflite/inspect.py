@@ -1,17 +1,29 @@
 """Look inside a `.tflite` file without running it."""
 
 import collections
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kzoo.arguments import require_packages
+from kzoo_export.artifact.arena import Lifetime, estimate_arena
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.spec import TensorSpec
 from kzoo_export.tflite.flatbuffer import names_of
+from kzoo_export.tflite.versions import computed_input, least_runtime, version_for
 
-# Operations that multiply matrices, all with (activation, weight) as their first two inputs.
-_MATMULS = ("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D")
+# Operations that multiply matrices, with the places of (activation, weight) among their inputs.
+_MATMULS = {
+    **dict.fromkeys(("FULLY_CONNECTED", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D"), (0, 1)),
+    "TRANSPOSE_CONV": (2, 1),
+}
+# Why an operation stays float in a file that computes in integers.
+_WHY_FLOAT = {
+    "EMBEDDING_LOOKUP": "its kernel reads integers and makes floats",
+    "DEQUANTIZE": "what reads it, or takes the output, is float",
+    "CAST": "it makes floats of integers, which are quantized next",
+}
 # Constants below this size are biases, scales and shapes: not worth a note.
 _NOTED_BYTES = 4096
 
@@ -57,15 +69,30 @@ class _Reader:
         ops = collections.Counter(name for graph in self.graphs for name, _ in self._ops(graph))
         weight_bytes, notes = self._weights()
         graph = self.graphs[0]
+        by_dtype = self._ops_by_dtype()
+        if {"int8", "int16"} & set(by_dtype):
+            notes += [
+                f"{count} {kind} in float32: {_WHY_FLOAT.get(kind, 'no rule makes it integer')}"
+                for kind, count in by_dtype.get("float32", {}).items()
+            ]
+        static = all(self._is_static(tensor) for g in self.graphs for tensor in _tensors(g))
         return Inspection(
             ops=dict(ops.most_common()),
             matmuls=dict(sum((self._matmuls(g) for g in self.graphs), collections.Counter())),
             weight_bytes=weight_bytes,
             custom_ops=tuple(self.custom),
-            static=all(self._is_static(tensor) for g in self.graphs for tensor in _tensors(g)),
+            static=static,
             inputs=self._signature(graph, "Inputs"),
             outputs=self._signature(graph, "Outputs"),
             notes=tuple(notes),
+            ops_by_dtype=by_dtype,
+            multiply_adds=dict(self._multiply_adds().most_common()) if static else {},
+            arena_bytes=estimate_arena(self._lifetimes(graph)) if static else None,
+            least_runtime=least_runtime(self._versions()),
+            signatures=tuple(
+                self.root.SignatureDefs(i).SignatureKey().decode()
+                for i in range(self.root.SignatureDefsLength())
+            ),
         )
 
     def _operator(self, code: Any) -> str:
@@ -87,18 +114,75 @@ class _Reader:
             return True
         return bool((tensor.ShapeSignatureAsNumpy() >= 0).all())
 
-    def _matmuls(self, graph: Any) -> collections.Counter[str]:
-        """Count products by the dtype the weight is stored in and that of the activation."""
+    def _ops_by_dtype(self) -> dict[str, dict[str, int]]:
+        """Count operations by the dtype of what they compute first."""
+        found: dict[str, collections.Counter[str]] = {}
+        for graph in self.graphs:
+            for name, op in self._ops(graph):
+                if op.OutputsLength():
+                    dtype = self._dtype(graph.Tensors(op.Outputs(0)))
+                    found.setdefault(dtype, collections.Counter())[name] += 1
+        return {dtype: dict(counts.most_common()) for dtype, counts in found.items()}
+
+    def _versions(self) -> Iterator[tuple[str, int]]:
+        """List operations with the version that they have, or that their types ask for."""
+        for graph in self.graphs:
+            for name, op in self._ops(graph):
+                if name in self.custom:
+                    continue
+                index = op.Outputs(0) if name == "QUANTIZE" else op.Inputs(computed_input(name))
+                dtype = self._dtype(graph.Tensors(index)) if op.InputsLength() else ""
+                declared = self.root.OperatorCodes(op.OpcodeIndex()).Version()
+                yield name, max(declared, version_for(name, dtype))
+
+    def _products(self, graph: Any) -> Iterator[tuple[str, str, Any, Any, Any]]:
+        """List products: dtypes in words, operation, and both tensors as they are stored."""
         widened = {
             op.Outputs(0): op.Inputs(0) for name, op in self._ops(graph) if name == "DEQUANTIZE"
         }
-        counts: collections.Counter[str] = collections.Counter()
         for name, op in self._ops(graph):
             if name in _MATMULS:
-                weight = graph.Tensors(widened.get(op.Inputs(1), op.Inputs(1)))
-                activation = graph.Tensors(op.Inputs(0))
-                counts[_product(self._dtype(weight), self._dtype(activation))] += 1
+                first, second = (op.Inputs(place) for place in _MATMULS[name])
+                weight, activation = (
+                    graph.Tensors(widened.get(second, second)),
+                    graph.Tensors(first),
+                )
+                dtypes = _product(self._dtype(weight), self._dtype(activation))
+                yield dtypes, name, op, activation, weight
+
+    def _matmuls(self, graph: Any) -> collections.Counter[str]:
+        """Count products by the dtype the weight is stored in and that of the activation."""
+        return collections.Counter(dtypes for dtypes, *_ in self._products(graph))
+
+    def _multiply_adds(self) -> collections.Counter[str]:
+        """Add up what one call multiplies, by the same words."""
+        counts: collections.Counter[str] = collections.Counter()
+        for graph in self.graphs:
+            for dtypes, name, op, activation, weight in self._products(graph):
+                result = graph.Tensors(op.Outputs(0))
+                counts[dtypes] += _multiplied(name, *map(_shape, (activation, weight, result)))
         return counts
+
+    def _lifetimes(self, graph: Any) -> list[Lifetime]:
+        """List the tensors of a graph that are no constants, and when they are needed."""
+        count = graph.OperatorsLength()
+        first = dict.fromkeys(graph.InputsAsNumpy().tolist(), 0)
+        last = dict.fromkeys(graph.OutputsAsNumpy().tolist(), count)
+        for place, (_, op) in enumerate(self._ops(graph)):
+            for index in (op.Outputs(i) for i in range(op.OutputsLength())):
+                first.setdefault(index, place)
+                last.setdefault(index, place)
+            for index in (op.Inputs(i) for i in range(op.InputsLength())):
+                last[index] = max(place, last.get(index, place))
+        return [
+            Lifetime(self._bytes(graph.Tensors(index)), place, last.get(index, place))
+            for index, place in first.items()
+        ]
+
+    def _bytes(self, tensor: Any) -> int:
+        dtype = self._dtype(tensor)
+        bits = 8 if dtype == "bool" else int("".join(filter(str.isdigit, dtype)) or 0)
+        return math.prod(_shape(tensor)) * bits // 8
 
     def _weights(self) -> tuple[dict[str, int], list[str]]:
         """Add up the constants by dtype, each buffer once, and note what stayed float32."""
@@ -142,6 +226,22 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     if tensor.ShapeSignatureLength():
         return tuple(int(size) for size in tensor.ShapeSignatureAsNumpy())
     return () if tensor.ShapeIsNone() else tuple(int(size) for size in tensor.ShapeAsNumpy())
+
+
+def _multiplied(
+    name: str, activation: tuple[int, ...], weight: tuple[int, ...], result: tuple[int, ...]
+) -> int:
+    """Count the multiply-adds of a product by its shapes."""
+    if name == "TRANSPOSE_CONV":
+        return math.prod(activation[:-1]) * math.prod(weight)
+    if name == "DEPTHWISE_CONV_2D":
+        return math.prod(result) * math.prod(weight[1:-1])
+    if name == "BATCH_MATMUL":
+        # The axis that is summed over: (.., M, K) times (.., K, N) is (.., M, N), either turned.
+        return math.isqrt(
+            math.prod(activation[-2:]) * math.prod(weight[-2:]) // math.prod(result[-2:])
+        ) * math.prod(result)
+    return math.prod(result) * math.prod(weight[1:])
 
 
 def _product(weight: str, activation: str) -> str:

@@ -89,7 +89,7 @@ def test_damaged_files_are_one_clear_error(
     # A graph may be whole where weights are not.
     with contextlib.suppress(ValueError):
         inspect(path)
-    result = CliRunner().invoke(cli.app, ["info", str(path)])
+    result = CliRunner().invoke(cli.app, ["inspect", str(path)])
     assert result.exception is None or "`path` must be" in str(result.exception)
 
 

@@ -30,11 +30,14 @@ from kzoo_export.recipe import (
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.calibrate import KEEPS_ALL
 from kzoo_export.tflite.passes.weights import operation_with
+from kzoo_export.tflite.versions import computed_input, version_for
 
 # The quantizer is being renamed.
 _PACKAGES = ("ai_edge_quantizer", "litert_quantizer")
 _Operation = schema.BuiltinOperator
 _Type = schema.TensorType
+_OPERATION_NAMES = flatbuffer.names_of(_Operation)
+_TYPE_NAMES = flatbuffer.names_of(_Type)
 # The versions of operations that take float activations and int8 weights with a scale a channel.
 _HYBRID_VERSIONS = {
     _Operation.FULLY_CONNECTED: 12,
@@ -127,6 +130,7 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
     for graph in model.subgraphs:
         for operator in graph.operators:
             _declare_hybrid(model, graph, operator)
+            _declare_integers(model, graph, operator)
     return model
 
 
@@ -193,6 +197,21 @@ def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
     if hasattr(operator.builtinOptions, "asymmetricQuantizeInputs"):
         operator.builtinOptions.asymmetricQuantizeInputs = True
+
+
+def _declare_integers(model: Any, graph: Any, operator: Any) -> None:
+    """Give an operation that computes integers the version that has them, not that of floats."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    operation = flatbuffer.operation_of(code)
+    kind = _OPERATION_NAMES[operation]
+    place = computed_input(kind)
+    if len(operator.inputs) <= place:
+        return
+    tensor = operator.outputs[0] if kind == "QUANTIZE" else operator.inputs[place]
+    dtype = _TYPE_NAMES[graph.tensors[tensor].type].lower()
+    version = version_for(kind, dtype)
+    if version > code.version:
+        operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
 
 
 @contextlib.contextmanager
