@@ -16,9 +16,10 @@ from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Benchmark, Inspection, Report
 from kzoo_export.artifact.verification import Verification
 from kzoo_export.errors import ExportError, RecipeError, VerificationError
-from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
 
-# Bound here because the submodule of the same name would hide a lazy attribute.
+# Bound here because submodules of the same names would hide lazy attributes.
+from kzoo_export.quantize import quantize
+from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
 from kzoo_export.verify import verify
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ __all__ = [
     "export_all",
     "inspect",
     "plan",
+    "quantize",
     "verify",
 ]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-from kzoo_export.artifact.accept import accept
 from kzoo_export.artifact.files import inspect, save, working_folder
-from kzoo_export.artifact.measure import Origin, Reference, measure
+from kzoo_export.artifact.measure import Reference
 from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Report
+from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered, lowering
 from kzoo_export.recipe import Recipe
 from kzoo_export.samples import Samples
@@ -187,29 +187,17 @@ def export_all(
         }
         reports = {}
         for number, target in enumerate(files):
-            tell(f"quantize {target.path.name}", 0.7 + 0.3 * number / len(files))
             file = folder / f"{number}.{target.format}"
-            float32 = lowered[target.route]
-            start = time.perf_counter()
-            used = calibrating if target.calibrates else None
-            target.quantizer.quantize(
-                float32.path, file, target.recipe, used.arrays if used else None, signature
-            )
-            quantized = {target.recipe.name: time.perf_counter() - start}
-            origin = Origin(
-                path=target.path,
-                spec=float32.spec,
-                recipe=target.recipe,
-                float32_file=float32.path,
+            reports[file] = finish(
+                target,
+                lowered[target.route],
+                file,
                 float_bytes=float_bytes[target.route],
-                calibration=used.source if used else None,
+                reference=reference,
+                calibration=calibrating,
                 seed=seed,
-                seconds={"reference": reference.seconds, **float32.seconds, **quantized},
-                log=float32.log,
+                tell=_part(tell, *(0.7 + 0.3 * (number + end) / len(files) for end in (0, 1))),
             )
-            tell(f"measure {target.path.name}", 0.7 + 0.3 * (number + 0.5) / len(files))
-            reports[file] = measure(file, origin, reference)
-            accept(reports[file])
         save(reports)
     tell("done", 1.0)
     return list(reports.values())

@@ -1,9 +1,11 @@
 """What an exported file must be: its format, its route and the signatures of its graph."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from kzoo.arguments import close_matches
 
 # What runs a file of each format: the file is verified with nothing else.
 RUNTIMES = {"tflite": ("ai_edge_litert",), "onnx": ("onnx", "onnxruntime")}
@@ -51,6 +53,33 @@ OUTPUT_KINDS = (
     "span_logits",  # (B, T, 2): start and end
     "integers",  # class indices, counts, booleans
 )
+
+
+def check_kinds(
+    kinds: Mapping[str, str], inputs: Collection[str], outputs: Collection[str]
+) -> None:
+    """Refuse kinds of tensors that are not there, or that do not exist.
+
+    Args:
+        kinds: What a user said, by name.
+        inputs: Names of the inputs.
+        outputs: Names of the outputs.
+
+    Raises:
+        ValueError: If a name or a kind is unknown.
+    """
+    for name, kind in kinds.items():
+        if name not in inputs and name not in outputs:
+            raise ValueError(
+                "`kinds` must have names of inputs or outputs of the model. "
+                f"Received: {name!r}. {close_matches(str(name), [*inputs, *outputs])}"
+            )
+        known = OUTPUT_KINDS if name in outputs else INPUT_KINDS
+        if kind not in known:
+            raise ValueError(
+                f"`kinds[{name!r}]` must be a known kind. Received: {kind!r}. "
+                f"{close_matches(str(kind), known)}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Which samples verify a file and which calibrate it: never the same ones."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +27,41 @@ def choose_samples(
     calibrating = None if calibration is None else reader.read(calibration, "calibration")
     if not calibrates:
         return given or calibrating or reader.default(), None
-    if given is not None and calibrating is not None:
-        return given, calibrating
-    # Random numbers cost nothing, and ranges need many.
-    count = 2 if reader.tokenizer is not None else 8
-    return split(given or calibrating or reader.default(count), reader.seed)
+    if given is None or calibrating is None:
+        # Random numbers cost nothing, and ranges need many.
+        count = 2 if reader.tokenizer is not None else 8
+        given, calibrating = split(given or calibrating or reader.default(count), reader.seed)
+    masks = [name for name, kind in reader.kinds.items() if kind == "mask"]
+    return given, _checked(calibrating, given, masks)
+
+
+def _checked(calibrating: Samples, verifying: Samples, masks: Sequence[str]) -> Samples:
+    """Refuse samples that say nothing of ranges, and say of how many the same is verified."""
+    rows = _rows(calibrating)
+    if len(rows) > 1 and len(set(rows)) == 1:
+        raise ValueError(
+            "`calibration` must have different samples: ranges are found on them. "
+            f"Received: {len(rows)} equal rows"
+        )
+    empty = sum(
+        not any(calibrating.arrays[name][row].any() for name in masks) for row in range(len(rows))
+    )
+    if masks and empty:
+        raise ValueError(
+            "`calibration` must have something besides padding in every row. "
+            f"Received: {empty} of {len(rows)} rows that are padding alone"
+        )
+    shared = len(set(rows) & set(_rows(verifying)))
+    if not shared:
+        return calibrating
+    said = f"{calibrating.source}, {shared} of which also verify"
+    return dataclasses.replace(calibrating, source=said)
+
+
+def _rows(samples: Samples) -> list[bytes]:
+    """Write each row as bytes."""
+    arrays = samples.arrays.values()
+    return [b"".join(array[row].tobytes() for array in arrays) for row in range(len(samples))]
 
 
 def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:

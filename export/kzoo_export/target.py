@@ -52,7 +52,20 @@ def make_target(
     Raises:
         ValueError: If one of them does not fit; the message names it.
     """
-    target = Target(Path(path), get_recipe(recipe), choose_route(format_of(path), route))
+    chosen = choose_route(format_of(path), route)
+    return checked(Target(Path(path), get_recipe(recipe), chosen), portable)
+
+
+def checked(target: Target, portable: bool) -> Target:
+    """Check where a file goes and whether its format has its recipe.
+
+    Args:
+        target: The file to make.
+        portable: ONNX: keep to the standard operators.
+
+    Returns:
+        The same.
+    """
     check_target(target.path)
     target.quantizer.check(target.recipe, portable)
     return target

@@ -14,6 +14,7 @@ from kzoo.cli.list_presets import list_presets
 from kzoo.cli.output import native_logs_hidden, print_error
 from kzoo.cli.prepare import prepare_text
 from kzoo.cli.pretrain import pretrain_model
+from kzoo.cli.quantize import quantize_file
 from kzoo.cli.verify import verify_file
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("info")(show_info)
 app.command("prepare")(prepare_text)
 app.command("pretrain")(pretrain_model)
 app.command("export", cls=ExportCommand)(export_model)
+app.command("quantize", cls=ExportCommand)(quantize_file)
 app.command("inspect")(inspect_file)
 app.command("verify")(verify_file)
 app.command("bench")(bench_files)

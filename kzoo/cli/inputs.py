@@ -44,6 +44,23 @@ def read_lines(path: Path | None) -> list[str] | None:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
+def read_samples(path: Path | None) -> Any:
+    """Read samples for a file: arrays by input name, or texts.
+
+    Args:
+        path: An `.npz` file, a text file in UTF-8 with one sample a line, or `None`.
+
+    Returns:
+        What the exporter takes, or `None` where there is no file.
+    """
+    if path is None or path.suffix != ".npz":
+        return read_lines(path)
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 def read_kinds(pairs: list[str] | None) -> dict[str, str] | None:
     """Read what `--kind` says of inputs and outputs.
 

@@ -32,6 +32,7 @@ _WARM_UP = 2
 _DISTRIBUTIONS = {
     "tensorflow": ("tensorflow", "ai-edge-litert", "ai-edge-quantizer"),
     "torch": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "file": ("ai-edge-litert", "ai-edge-quantizer", "onnx", "onnxruntime"),
     "tf2onnx": ("tensorflow", "tf2onnx", "onnx", "onnxscript", "onnxruntime"),
 }
 

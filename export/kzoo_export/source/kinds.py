@@ -9,9 +9,8 @@ from typing import Any
 
 import keras
 
-from kzoo.arguments import close_matches
 from kzoo_export.source.names import named_inputs, symbolic_outputs
-from kzoo_export.spec import INPUT_KINDS, OUTPUT_KINDS
+from kzoo_export.spec import check_kinds
 
 # Layers that change neither what an output means nor which one is largest.
 _TRANSPARENT = ("Dropout", "Identity", "Cast")
@@ -47,7 +46,7 @@ def find_kinds(model: keras.Model, given: Mapping[str, str] | None = None) -> Ki
     """
     inputs, outputs = named_inputs(model), symbolic_outputs(model)
     given = given or {}
-    _check(given, inputs, outputs)
+    check_kinds(given, inputs, outputs)
     found = _kinds_of(model, outputs)
     masks = {name: "mask" for name, tensor in inputs.items() if _is_mask(model, tensor)}
     return Kinds(
@@ -57,21 +56,6 @@ def find_kinds(model: keras.Model, given: Mapping[str, str] | None = None) -> Ki
             **{name: kind for name, kind in given.items() if name in outputs},
         },
     )
-
-
-def _check(given: Mapping[str, str], inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
-    for name, kind in given.items():
-        if name not in inputs and name not in outputs:
-            raise ValueError(
-                "`kinds` must have names of inputs or outputs of the model. "
-                f"Received: {name!r}. {close_matches(str(name), [*inputs, *outputs])}"
-            )
-        known = OUTPUT_KINDS if name in outputs else INPUT_KINDS
-        if kind not in known:
-            raise ValueError(
-                f"`kinds[{name!r}]` must be a known kind. Received: {kind!r}. "
-                f"{close_matches(str(kind), known)}"
-            )
 
 
 def _kinds_of(model: keras.Model, outputs: Mapping[str, Any]) -> dict[str, str | None]:

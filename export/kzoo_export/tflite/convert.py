@@ -111,6 +111,24 @@ def set_signatures(model: Any, spec: Spec) -> None:
         graph.outputs = _arrange(found.outputs, names.outputs, signature.outputs)
 
 
+def add_signature(model: Any, name: str = "serve") -> None:
+    """Give the first graph of a file a signature, of the names of its tensors, in place.
+
+    Args:
+        model: A `ModelT` without signatures.
+        name: Name of the signature.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+
+    def entries(tensors: Any) -> list[Any]:
+        return [schema.TensorMapT(graph.tensors[each].name, int(each)) for each in tensors]
+
+    inputs, outputs = entries(graph.inputs), entries(graph.outputs)
+    model.signatureDefs = [schema.SignatureDefT(inputs, outputs, name.encode(), 0)]
+
+
 def _arrange(entries: list[Any], traced: tuple[str, ...], tensors: Any) -> list[int]:
     """Rename the entries of one side in place, and list their tensors in the wanted order."""
     by_name = {entry.name.decode(): entry for entry in entries}

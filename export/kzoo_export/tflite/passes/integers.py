@@ -131,6 +131,7 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
         for operator in graph.operators:
             _declare_hybrid(model, graph, operator)
             _declare_integers(model, graph, operator)
+            _keep_open_axes(model, graph, operator)
     return model
 
 
@@ -197,6 +198,14 @@ def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
     if hasattr(operator.builtinOptions, "asymmetricQuantizeInputs"):
         operator.builtinOptions.asymmetricQuantizeInputs = True
+
+
+def _keep_open_axes(model: Any, graph: Any, operator: Any) -> None:
+    """Leave axes open behind conversions of numbers, where the quantizer closes them."""
+    operation = flatbuffer.operation_of(model.operatorCodes[operator.opcodeIndex])
+    if operation in (_Operation.QUANTIZE, _Operation.DEQUANTIZE):
+        source, result = (graph.tensors[side[0]] for side in (operator.inputs, operator.outputs))
+        result.shapeSignature = source.shapeSignature
 
 
 def _declare_integers(model: Any, graph: Any, operator: Any) -> None:

@@ -257,6 +257,16 @@ def test_what_moves_numbers_follows_its_input() -> None:
     assert found == {"a": STATIC_INT16, "b": STATIC_INT16, "c": STATIC_INT8, "d": STATIC_INT8}
 
 
+def test_open_axes_stay_open(tmp_path: Path) -> None:
+    features = keras.Input((None, WIDTH), name="features")
+    model = keras.Model(features, {"scores": keras.layers.Dense(64)(features)})
+    samples = {"features": np.random.default_rng(0).standard_normal((32, 9, WIDTH))}
+    for recipe in ("static_int8", "static_int16x8"):
+        path = tmp_path / f"{recipe}.tflite"
+        report = export(model, path, recipe=recipe, length=None, batch_size=None, samples=samples)
+        assert [tensor.shape for tensor in report.inspection.outputs] == [(-1, -1, 64)]
+
+
 def test_too_few_samples(masked: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
     path, samples = masked
     few = {name: array[:7] for name, array in samples.items()}
