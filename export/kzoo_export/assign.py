@@ -103,14 +103,20 @@ def assign(
         rule = next((rule for rule in reversed(recipe.rules) if applies(rule, weight)), None)
         if rule is None:
             continue
-        if rule.numbers == INT4 and weight.width % BLOCK:
+        if rule.weights == "int4" and weight.width % BLOCK:
             raise RecipeError(
                 f"The recipe {recipe.name!r} stores blocks of {BLOCK} numbers, and {weight.path} "
                 f"has rows of {weight.width}. Give it other numbers by an override with its `scope`"
             )
         chosen[rule.numbers].add(name)
-    for override in recipe.overrides:
-        if not any(applies(override, weight) for weight in weights.values()):
+    unused = [
+        override
+        for override in recipe.overrides
+        if not any(applies(override, weight) for weight in weights.values())
+    ]
+    for override in unused:
+        # One about all of a kind may find none in a model, where another one does.
+        if override.scope or len(unused) == len(recipe.overrides):
             paths = "\n  ".join(f"{weight.operation}: {weight.path}" for weight in weights.values())
             raise RecipeError(
                 f"An override of the recipe {recipe.name!r} is about no weight that can be stored "

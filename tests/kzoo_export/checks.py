@@ -31,8 +31,9 @@ def check_export(report: Report, model: keras.Model, samples: dict[str, np.ndarr
     path, recipe = Path(report.path), report.recipe
     check_written(report)
     assert check_file(path) == report.inspection
-    stored = INT8 if recipe.weights == "int8" else (recipe.weights,)
-    assert sum(report.inspection.weight_bytes.get(dtype, 0) for dtype in stored) > 0
+    for dtype in recipe.required_dtypes or {"float32"}:
+        stored = INT8 if dtype == "int8" else (dtype,)
+        assert sum(report.inspection.weight_bytes.get(each, 0) for each in stored) > 0
     runner = load(path, threads=1)
     unseen = Samples(samples, "unseen")
     source = prepare(model)

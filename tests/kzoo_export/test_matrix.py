@@ -28,7 +28,7 @@ WITH_TABLES = ("kerashub_bert", "two_in_two_out", "transformer_lm")
 ABOUT_TABLES = {
     name
     for name, recipe in RECIPES.items()
-    if any(override.operation == "embedding" for override in recipe.overrides)
+    if {override.operation for override in recipe.overrides} == {"embedding"}
 }
 # Inputs by name, with open axes.
 NAMED = ("kerashub_bert", "transformer_lm")

@@ -1,12 +1,13 @@
 """The proofs at toy size, so that the code of `make proof` stays whole."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import kzoo
 from tests.kzoo.models.families import CONVERTED
-from tests.proofs import families, foreign_models, peers, pretraining
+from tests.proofs import families, foreign_models, peers, pretraining, recipes
 
 pytestmark = pytest.mark.once
 
@@ -39,6 +40,19 @@ def test_peers_are_asked_and_laid_out(tmp_path: Path, capsys: pytest.CaptureFixt
     # Nothing is done twice.
     assert peers.run(tmp_path, peers.TOY)
     assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_recipes_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("kzoo_onnx_weight_int8",)
+    assert recipes.run(tmp_path, 8, names)
+    assert "kzoo, onnx, weight_int8" in capsys.readouterr().out
+    # Nothing is done twice, and what misses its goal is no success.
+    (answer,) = tmp_path.glob("*.json")
+    facts = json.loads(answer.read_text())
+    assert facts["mean"] > 0.999
+    missed = tmp_path / "kzoo_tflite_static_int8_8.json"
+    missed.write_text(json.dumps({**facts, "mean": 0.99, "int8": 1.0}))
+    assert not recipes.run(tmp_path, 8, ("kzoo_tflite_static_int8",))
 
 
 def test_text_becomes_verified_files_and_a_folder_of_transformers(tmp_path, capfd):

@@ -35,7 +35,7 @@ def check_recipe(inspection: Inspection, recipe: Recipe, float_bytes: int) -> No
     """
     if not recipe.smaller_dtypes:
         return
-    for dtype in sorted(recipe.smaller_dtypes):
+    for dtype in sorted(recipe.required_dtypes):
         stored = ("int8", "uint8") if dtype == "int8" else (dtype,)
         if not any(inspection.weight_bytes.get(each) for each in stored):
             raise RecipeError(

@@ -1,11 +1,12 @@
 """Calibrate: what the tensors of a float `.tflite` file hold when it runs on samples."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
 
+from kzoo_export.gptq import Moments
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.trials import batches
 
@@ -29,7 +30,7 @@ def measure_ranges(content: bytes, samples: Arrays) -> Ranges:
         ValueError: If a tensor holds NaN or infinity.
     """
     ranges: Ranges = {}
-    for read in _run(content, samples):
+    for _, read in _run(content, samples):
         for name, tensor in read():
             low, high = ranges.get(name, (np.inf, -np.inf))
             ranges[name] = (min(low, float(tensor.min())), max(high, float(tensor.max())))
@@ -52,12 +53,43 @@ def measure_channels(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
         Arrays (D,) by the name of the tensor, of those that are computed and have a last axis.
     """
     channels: dict[str, np.ndarray] = {}
-    for read in _run(content, samples):
+    for _, read in _run(content, samples):
         for name, tensor in read():
             if tensor.ndim > 1:
                 largest = np.abs(tensor).reshape(-1, tensor.shape[-1]).max(axis=0)
                 channels[name] = np.maximum(channels.get(name, 0.0), largest)
     return channels
+
+
+def measure_moments(
+    content: bytes, samples: Arrays, names: Set[str], mask: str | None = None
+) -> dict[str, Moments]:
+    """Run a file on samples and add up products of channels of some tensors.
+
+    Args:
+        content: The float32 file.
+        samples: Arrays by input name.
+        names: The tensors.
+        mask: The input that is a padding mask (B, T): of tensors with a row for each token, only
+            real positions count.
+
+    Returns:
+        The moments of the rows (D,) of each tensor, by its name.
+    """
+    found: dict[str, Moments] = {}
+    for batch, read in _run(content, samples):
+        real = None if mask is None else batch[mask].reshape(-1) != 0
+        for name, tensor in read():
+            if name not in names:
+                continue
+            rows = tensor.reshape(-1, tensor.shape[-1])
+            if real is not None and len(real) == len(rows):
+                rows = rows[real]
+            nothing = Moments(np.zeros(1, np.float32), np.zeros(1, np.float32), 0)
+            seen = found.get(name, nothing)
+            products, sums = seen.products + rows.T @ rows, seen.sums + rows.sum(axis=0)
+            found[name] = Moments(products, sums, seen.rows + len(rows))
+    return found
 
 
 def run_outputs(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
@@ -80,7 +112,7 @@ def run_outputs(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
 
 def _run(
     content: bytes, samples: Arrays
-) -> Iterator[Callable[[], Iterator[tuple[str, np.ndarray]]]]:
+) -> Iterator[tuple[Arrays, Callable[[], Iterator[tuple[str, np.ndarray]]]]]:
     """Run a file on samples, one batch after the other, with every tensor kept.
 
     Args:
@@ -88,7 +120,7 @@ def _run(
         samples: Arrays by input name.
 
     Yields:
-        For each batch, a function that reads the float32 tensors that were computed, by name.
+        Each batch, and a function that reads the float32 tensors that were computed, by name.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -99,13 +131,16 @@ def _run(
         )
     call, rows = _signature(interpreter)
     computed = _computed_floats(content)
+
+    def read() -> Iterator[tuple[str, np.ndarray]]:
+        for index, name in computed.items():
+            tensor = _read(interpreter, index)
+            if tensor is not None and tensor.size:
+                yield name, tensor
+
     for batch in batches(_needed(call, samples), rows):
         call(**batch)
-        yield lambda: (
-            (name, tensor)
-            for index, name in computed.items()
-            if (tensor := _read(interpreter, index)) is not None and tensor.size
-        )
+        yield batch, read
 
 
 def _signature(interpreter: Any) -> tuple[Any, int]:

@@ -1,14 +1,16 @@
 """Quantize: from a float32 `.tflite` file to one with smaller numbers."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
+from kzoo_export.gptq import Moments
 from kzoo_export.recipe import (
+    DYNAMIC_INT4,
     FLOAT16,
     OPERATIONS,
     SMALLEST_WEIGHT,
@@ -21,7 +23,11 @@ from kzoo_export.tflite import flatbuffer
 
 Samples = Mapping[str, np.ndarray]
 
-_ABILITIES: Abilities = {**ABILITIES, **dict.fromkeys(STATIC, OPERATIONS)}
+_ABILITIES: Abilities = {
+    **ABILITIES,
+    DYNAMIC_INT4: ("dense",),
+    **dict.fromkeys(STATIC, OPERATIONS),
+}
 # Ranges of fewer samples would be those of chance.
 _FEWEST = 8
 
@@ -60,7 +66,7 @@ def quantize(
         use_embedding_lookup(model, SMALLEST_WEIGHT)
     number_names(model)
     ranges: dict[str, tuple[float, float]] = {}
-    if recipe.calibrates:
+    if recipe.is_static:
         ranges = _make_quantizable(model, recipe, _enough(samples))
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
     operations = choose_operations(model, recipe, chosen)
@@ -68,9 +74,31 @@ def quantize(
         from kzoo_export.tflite.sensitivity import choose_int16
 
         operations = choose_int16(model, operations, ranges, _enough(samples), recipe, signature)
-    model = quantize_operations(model, operations, ranges)
-    float16.store_weights(model, chosen[FLOAT16])
-    target.write_bytes(flatbuffer.write(model))
+    made = quantize_operations(model, operations, ranges)
+    if "int4" in recipe.smaller_dtypes:
+        from kzoo_export.tflite.passes.int4 import refine
+
+        refine(made, model, _moments(model, chosen[DYNAMIC_INT4], samples, signature))
+    float16.store_weights(made, chosen[FLOAT16])
+    target.write_bytes(flatbuffer.write(made))
+
+
+def _moments(
+    model: Any, weights: Set[str], samples: Samples | None, signature: Signature
+) -> dict[str, Moments]:
+    """Measure the inputs of dense layers that get 4 bits, by the name of the weight."""
+    from kzoo_export.tflite.calibrate import measure_moments
+    from kzoo_export.tflite.passes.int4 import inputs_of
+
+    read = inputs_of(model, weights)
+    if not read:
+        return {}
+    masks = [name for name, kind in signature.input_kinds.items() if kind == "mask"]
+    found = measure_moments(
+        *(flatbuffer.write(model), _enough(samples), set(read.values())),
+        mask=masks[0] if masks else None,
+    )
+    return {weight: found[tensor] for weight, tensor in read.items()}
 
 
 def _make_quantizable(

@@ -20,6 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from kzoo.arguments import require_packages
 from kzoo_export.recipe import (
     BLOCK,
+    DYNAMIC_INT4,
     DYNAMIC_INT8,
     INT4,
     INT8,
@@ -57,6 +58,7 @@ _CONFIGS: dict[Numbers, dict[str, Any]] = {
     INT8: {"weight_tensor_config": _CHANNELS, **_WIDENED},
     DYNAMIC_INT8: {"weight_tensor_config": _CHANNELS, **_IN_KERNEL},
     INT4: {"weight_tensor_config": _BLOCKS, **_IN_KERNEL},
+    DYNAMIC_INT4: {"weight_tensor_config": _BLOCKS, **_IN_KERNEL},
     **{
         numbers: {
             "activation_tensor_config": activations,

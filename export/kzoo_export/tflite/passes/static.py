@@ -81,7 +81,7 @@ def choose_operations(
         The numbers of each operation, by the name of its first result.
     """
     found = operations_with(model, chosen)
-    if not recipe.calibrates:
+    if not recipe.is_static:
         return found
     for name, operation in float_operations(model).items():
         if name not in found:

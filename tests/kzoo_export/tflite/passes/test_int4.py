@@ -1,0 +1,71 @@
+"""Files whose dense layers have 4 bits: what is stored, and that the runtime computes with it."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from kzoo_export import RECIPES, RecipeError, export
+from kzoo_export.artifact.files import load, run_batches
+from kzoo_export.tflite import quantize
+from kzoo_export.tflite.passes import int4
+
+pytestmark = pytest.mark.once
+
+RECIPE = RECIPES["weight_int4"]
+RANDOM = np.random.default_rng(0)
+WIDTH, ROWS = 128, 64
+# Channels that depend on each other, with a mean, as behind an activation.
+FEATURES = (RANDOM.standard_normal((ROWS, 32)) @ RANDOM.standard_normal((32, WIDTH)) + 3).astype(
+    "float32"
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(0)
+    features = keras.Input((WIDTH,), name="features")
+    made: Path = tmp_path_factory.mktemp("int4") / "float32.tflite"
+    dense = keras.layers.Dense(96, bias_initializer="ones")
+    export(keras.Model(features, {"scores": dense(features)}), made, samples=FEATURES)
+    return made
+
+
+def test_rounding_is_for_the_inputs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, others = {"features": FEATURES[::2]}, {"features": FEATURES[1::2]}
+    expected = run_batches(load(path), others)["scores"]
+
+    def error() -> float:
+        quantize.quantize(path, tmp_path / "made.tflite", RECIPE, samples)
+        scores = run_batches(load(tmp_path / "made.tflite"), others)["scores"]
+        return float(np.linalg.norm(scores - expected) / np.linalg.norm(expected))
+
+    refined = error()
+    assert refined < 0.05
+    monkeypatch.setattr(int4, "refine", lambda made, source, moments: None)
+    assert refined < 0.6 * error()
+
+
+def test_products_without_a_kernel_are_named(tmp_path: Path) -> None:
+    features = keras.Input((4, 64), name="features")
+    kernel = RANDOM.standard_normal((4, 64, 32)).astype("float32")
+    model = keras.Model(features, {"mixed": keras.ops.matmul(features[:, :, None], kernel)})
+    export(model, tmp_path / "float32.tflite")
+    samples = {"features": RANDOM.standard_normal((16, 4, 64)).astype("float32")}
+    with pytest.raises(RecipeError, match=r"Only a dense layer \(FULLY_CONNECTED\)"):
+        quantize.quantize(tmp_path / "float32.tflite", tmp_path / "a.tflite", RECIPE, samples)
+
+
+def test_too_few_samples(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`calibration` must have at least 8 samples"):
+        quantize.quantize(path, tmp_path / "a.tflite", RECIPE, {"features": FEATURES[:7]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_onnx_has_no_such_recipe_yet(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
+    with pytest.raises(ValueError, match=r"that ONNX files can have.*Received: .*int4, dynamic"):
+        export(model, tmp_path / "a.onnx", recipe="weight_int4")
