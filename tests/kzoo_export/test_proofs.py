@@ -47,7 +47,7 @@ def test_recipes_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert recipes.run(tmp_path, 8, names)
     assert "kzoo, onnx, weight_int8" in capsys.readouterr().out
     # Nothing is done twice, and what misses its goal is no success.
-    (answer,) = tmp_path.glob("*.json")
+    (answer,) = tmp_path.glob("*_8.json")
     facts = json.loads(answer.read_text())
     assert facts["mean"] > 0.999
     missed = tmp_path / "kzoo_tflite_static_int8_8.json"

@@ -49,6 +49,7 @@ class Goal(NamedTuple):
 
 
 GOALS = {
+    "weight_int4": Goal(0.970, 0.957),
     "static_int16x8": Goal(0.998, 0.995, 0.95),
     "static_int8": Goal(0.993, 0.986, 0.92, 0.65),
     "static_int8_strict": Goal(0.983, 0.970, 0.88, 0.95),
