@@ -1,5 +1,7 @@
 """Round weights to 4 bits so that what a layer computes stays close, not each number for itself."""
 
+import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,20 @@ class Moments(NamedTuple):
     def mean(self) -> np.ndarray:
         """The mean of the inputs, (K,)."""
         return self.sums / max(self.rows, 1)
+
+
+def merge(parts: Iterable[Moments]) -> Moments:
+    """Add up what is known of several sets of inputs.
+
+    Args:
+        parts: The moments of each.
+
+    Returns:
+        The moments of all.
+    """
+    products, sums, rows = zip(*parts, strict=True)
+    add = functools.partial(functools.reduce, np.add)
+    return Moments(add(products), add(sums), sum(rows))
 
 
 class Rounded(NamedTuple):

@@ -15,7 +15,7 @@ from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered
 from kzoo_export.recipe import Recipe, get_recipe
 from kzoo_export.samples import Reader, Samples
-from kzoo_export.spec import INPUT_KINDS, Signature, Spec, check_kinds, format_of
+from kzoo_export.spec import Signature, Spec, check_kinds, format_of
 from kzoo_export.split import choose_samples
 from kzoo_export.target import Target, checked
 from kzoo_export.trials import make_trials
@@ -151,7 +151,7 @@ def _declare(inspection: Inspection, kinds: Mapping[str, str], tokenized: bool) 
         inspection.outputs,
         input_kinds={
             **{name: kind for name, kind in known.items() if kind},
-            **{name: kind for name, kind in kinds.items() if kind in INPUT_KINDS},
+            **{name: kind for name, kind in kinds.items() if name in inputs},
         },
         output_kinds={name: kind for name, kind in kinds.items() if name in outputs},
     )

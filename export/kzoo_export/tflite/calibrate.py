@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kzoo_export.gptq import Moments
+from kzoo_export.gptq import Moments, merge
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.trials import batches
 
@@ -85,10 +85,8 @@ def measure_moments(
             rows = tensor.reshape(-1, tensor.shape[-1])
             if real is not None and len(real) == len(rows):
                 rows = rows[real]
-            nothing = Moments(np.zeros(1, np.float32), np.zeros(1, np.float32), 0)
-            seen = found.get(name, nothing)
-            products, sums = seen.products + rows.T @ rows, seen.sums + rows.sum(axis=0)
-            found[name] = Moments(products, sums, seen.rows + len(rows))
+            moments = Moments(rows.T @ rows, rows.sum(axis=0), len(rows))
+            found[name] = merge((found[name], moments)) if name in found else moments
     return found
 
 

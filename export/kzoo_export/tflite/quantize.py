@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
-from kzoo_export.gptq import Moments
+from kzoo_export.gptq import Moments, merge
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
     FLOAT16,
@@ -95,10 +95,10 @@ def _moments(
         return {}
     masks = [name for name, kind in signature.input_kinds.items() if kind == "mask"]
     found = measure_moments(
-        *(flatbuffer.write(model), _enough(samples), set(read.values())),
+        *(flatbuffer.write(model), _enough(samples), set().union(*read.values())),
         mask=masks[0] if masks else None,
     )
-    return {weight: found[tensor] for weight, tensor in read.items()}
+    return {weight: merge(found[each] for each in sorted(read[weight])) for weight in read}
 
 
 def _make_quantizable(

@@ -16,7 +16,7 @@ _Op = schema.BuiltinOperator
 _INT4 = schema.TensorType.INT4
 
 
-def inputs_of(model: Any, weights: Set[str]) -> dict[str, str]:
+def inputs_of(model: Any, weights: Set[str]) -> dict[str, set[str]]:
     """Find what dense layers read beside their weights.
 
     Args:
@@ -24,24 +24,25 @@ def inputs_of(model: Any, weights: Set[str]) -> dict[str, str]:
         weights: Names of weights that are to have 4 bits.
 
     Returns:
-        The names of the activations by those of the weights.
+        The names of the activations by those of the weights; lookups read none.
 
     Raises:
         RecipeError: If an operation that has no kernel for 4 bits multiplies one of them.
     """
-    found = {}
+    found: dict[str, set[str]] = {}
     for each in model.subgraphs:
         graph = Graph(model, each)
         for operator in graph.graph.operators:
             read = [graph.name(tensor) for tensor in operator.inputs if tensor >= 0]
             for weight in weights & set(read[1:]):
-                if graph.operation(operator) != _Op.FULLY_CONNECTED:
+                if graph.operation(operator) == _Op.FULLY_CONNECTED:
+                    found.setdefault(weight, set()).add(read[0])
+                elif graph.operation(operator) != _Op.EMBEDDING_LOOKUP:
                     raise RecipeError(
                         "Only a dense layer (FULLY_CONNECTED) has a kernel for products with 4 "
                         f"bits, and {weight} is multiplied by another operation. Give it other "
                         "numbers by an override with its `scope`"
                     )
-                found[weight] = read[0]
     return found
 
 
@@ -62,22 +63,28 @@ def refine(made: Any, source: Any, moments: Mapping[str, Moments]) -> None:
     }
     for each in made.subgraphs:
         graph = Graph(made, each)
-        for operator in graph.graph.operators:
-            for tensor in operator.inputs[1:2]:
-                weight = graph.graph.tensors[tensor]
-                if weight.type != _INT4:
-                    continue
-                matrix, known = floats[weight.name], moments.get(graph.name(tensor))
-                if known is None:
-                    _store(graph, weight, round_to_nearest(matrix, BLOCK))
-                    continue
-                bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
-                biased = bias >= 0 and len(graph.readers(bias)) == 1
-                rounded = round_for_inputs(matrix, known, BLOCK, biased)
-                _store(graph, weight, rounded)
-                if biased:
-                    added = mean_error(matrix, rounded, known)
-                    graph.set_constant(bias, graph.weight(bias) + added)
+        for index, weight in enumerate(graph.graph.tensors):
+            if weight.type != _INT4:
+                continue
+            matrix, known = floats[weight.name], moments.get(graph.name(index))
+            if known is None:
+                _store(graph, weight, round_to_nearest(matrix, BLOCK))
+                continue
+            bias = _own_bias(graph, index)
+            rounded = round_for_inputs(matrix, known, BLOCK, biased=bias is not None)
+            _store(graph, weight, rounded)
+            if bias is not None:
+                added = mean_error(matrix, rounded, known)
+                graph.set_constant(bias, graph.weight(bias) + added)
+
+
+def _own_bias(graph: Graph, weight: int) -> int | None:
+    """Find the bias of a weight's layer, if neither is another layer's as well."""
+    readers = graph.readers(weight)
+    if len(readers) != 1 or len(readers[0].inputs) < 3:
+        return None
+    bias = int(readers[0].inputs[2])
+    return bias if bias >= 0 and len(graph.readers(bias)) == 1 else None
 
 
 def _store(graph: Graph, weight: Any, rounded: Rounded) -> None:

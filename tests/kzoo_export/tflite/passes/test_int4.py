@@ -49,6 +49,21 @@ def test_rounding_is_for_the_inputs(
     assert refined < 0.6 * error()
 
 
+def test_layer_that_is_called_twice(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    features = keras.Input((WIDTH,), name="features")
+    dense = keras.layers.Dense(96, bias_initializer="ones")
+    outputs = {"scores": dense(features), "others": dense(keras.ops.tanh(features))}
+    source, made = tmp_path / "float32.tflite", tmp_path / "made.tflite"
+    samples = {"features": FEATURES}
+    export(keras.Model(features, outputs), source, samples=FEATURES)
+    quantize.quantize(source, made, RECIPE, samples)
+    expected, found = (run_batches(load(path), samples) for path in (source, made))
+    for name, array in expected.items():
+        # What one call reads takes nothing from the other: each loses as little as one alone.
+        assert np.linalg.norm(found[name] - array) < 0.1 * np.linalg.norm(array)
+
+
 def test_products_without_a_kernel_are_named(tmp_path: Path) -> None:
     features = keras.Input((4, 64), name="features")
     kernel = RANDOM.standard_normal((4, 64, 32)).astype("float32")
