@@ -18,7 +18,7 @@ from kzoo_export.samples import Reader, Samples
 from kzoo_export.spec import Signature, Spec, check_kinds, format_of
 from kzoo_export.split import choose_samples
 from kzoo_export.target import Target, checked
-from kzoo_export.trials import make_trials
+from kzoo_export.trials import trials_by_kinds
 
 # How the origin of a file is called in its report, in place of a route.
 ROUTE = "file"
@@ -85,7 +85,9 @@ def quantize(
     )
     with working_folder() as folder:
         spec = Spec(target.format, ROUTE, (signature,), portable)
-        float32 = Lowered(_with_signature(source, folder), spec, seconds={}, log=())
+        bare = target.format == "tflite" and not inspection.signatures
+        run = _with_signature(source, folder) if bare else source
+        float32 = Lowered(run, spec, seconds={}, log=())
         tell("reference", 0.0)
         float_bytes = sum(inspection.weight_bytes.values())
         reference = _reference(float32.path, signature, verifying, float_bytes)
@@ -194,15 +196,11 @@ def _choose(
 
 
 def _with_signature(source: Path, folder: Path) -> Path:
-    """Give a TFLite file that has no signature one, of the names of its tensors, in a copy."""
-    if format_of(source) != "tflite":
-        return source
+    """Give a TFLite file without a signature one, of the names of its tensors, in a copy."""
     from kzoo_export.tflite import flatbuffer
     from kzoo_export.tflite.convert import add_signature
 
     model = flatbuffer.read(source.read_bytes())
-    if model.signatureDefs:
-        return source
     add_signature(model)
     copied = folder / source.name
     copied.write_bytes(flatbuffer.write(model))
@@ -212,15 +210,12 @@ def _with_signature(source: Path, folder: Path) -> Path:
 def _reference(path: Path, signature: Signature, samples: Samples, float_bytes: int) -> Reference:
     """Run the float file, in a process of its own: it may be damaged."""
     start = time.perf_counter()
-    kinds = signature.input_kinds
-    integers = {each.name for each in signature.inputs if not each.dtype.startswith("float")}
     with isolated(path) as runner:
-        trials = make_trials(
+        trials = trials_by_kinds(
             signature.inputs,
             samples,
             lambda given: run_batches(runner, given.arrays),
-            masks={name for name, kind in kinds.items() if kind == "mask"},
-            indices=integers - set(kinds),
+            signature.input_kinds,
         )
     seconds = time.perf_counter() - start
     return Reference(trials, "the float file", float_bytes, seconds)

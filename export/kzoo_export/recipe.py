@@ -236,7 +236,7 @@ RECIPES = {
             ),
         ),
         # 16 bits hold activations to a few thousandths of a percent, so that the weights are what
-        # is left of the noise. MiniLM keeps 0.9994 (least 0.9989): the bounds leave ten times the
+        # is left of the noise. MiniLM keeps 0.9994 (least 0.9985): the bounds leave ten times the
         # loss for deeper models and for ranges that the calibration did not see.
         Recipe(
             name="static_int16x8",

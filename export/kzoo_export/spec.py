@@ -102,6 +102,11 @@ class Signature:
         """Whether every axis of the inputs has a fixed size."""
         return not any(OPEN in entry.shape for entry in self.inputs)
 
+    @property
+    def mask(self) -> str | None:
+        """The first input that is known to be a padding mask."""
+        return next((name for name, kind in self.input_kinds.items() if kind == "mask"), None)
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Signature":
         """Rebuild a signature from `dataclasses.asdict`, possibly after a trip through JSON."""

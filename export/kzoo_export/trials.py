@@ -6,7 +6,7 @@ cut from the samples, and with batches of several sizes.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -79,6 +79,30 @@ def make_trials(
         outputs = run(cut) if not trials else _run_cut(run, cut, shape)
         trials += [Trial(cut, outputs, rows, (rows, *shape)) for rows in batch_sizes]
     return tuple(trials)
+
+
+def trials_by_kinds(
+    inputs: Sequence[TensorSpec],
+    samples: Samples,
+    run: Callable[[Samples], Arrays],
+    kinds: Mapping[str, str],
+    tables: Collection[str] = (),
+) -> tuple[Trial, ...]:
+    """Run a model on samples in every size, with what is known of its inputs.
+
+    Args:
+        inputs: The inputs of the file.
+        samples: What to run the model on.
+        run: The model.
+        kinds: The kinds of inputs, by name. Integers of no known kind may be places.
+        tables: Inputs that are known to be ids of a table.
+
+    Returns:
+        The trials, those in full length first.
+    """
+    masks = {name for name, kind in kinds.items() if kind == "mask"}
+    integers = {entry.name for entry in inputs if not entry.dtype.startswith("float")}
+    return make_trials(inputs, samples, run, masks, integers - {*kinds, *tables})
 
 
 def _run_cut(run: Callable[[Samples], Arrays], cut: Samples, shape: tuple[int, ...]) -> Arrays:

@@ -83,8 +83,7 @@ def compare_outputs(
     Returns:
         A comparison for each output of the reference.
     """
-    masks = (name for name, kind in signature.input_kinds.items() if kind == "mask")
-    mask = samples.get(next(masks, ""))
+    mask = None if signature.mask is None else samples.get(signature.mask)
     return [
         compare_output(name, actual[name], array, mask, signature.output_kinds.get(name))
         for name, array in expected.items()

@@ -222,7 +222,7 @@ def _notes(weights: list[Any]) -> Iterator[str]:
         for tensor in weights
         if _dtype_name(tensor.dtype) == "float32" and tensor.nbytes >= _NOTED_BYTES
     ]
-    if kept and dtypes & {"int8", "uint8", "float16"}:
+    if kept and dtypes & {"int4", "int8", "uint8", "float16"}:
         largest = max(kept, key=lambda tensor: tensor.nbytes)
         yield (
             f"{sum(tensor.nbytes for tensor in kept)} bytes in {len(kept)} weights stayed float32, "

@@ -18,7 +18,7 @@ from kzoo_export.source.names import file_dtype, named_inputs, named_outputs, pa
 from kzoo_export.source.reference import reference_outputs
 from kzoo_export.source.saving import CustomObjects, collect
 from kzoo_export.spec import OPEN, Signature, TensorSpec
-from kzoo_export.trials import Trial, make_trials
+from kzoo_export.trials import Trial, trials_by_kinds
 
 # A number, `None` for an open axis, or `...` where nothing was said.
 Size = int | EllipsisType | None
@@ -125,11 +125,7 @@ class Source:
         Returns:
             The trials.
         """
-        kinds = self.kinds.inputs
-        masks = {name for name, kind in kinds.items() if kind == "mask"}
-        known = {*kinds, *self.vocabularies}
-        integers = {entry.name for entry in inputs if not entry.dtype.startswith("float")}
-        return make_trials(inputs, samples, self.run, masks, integers - known)
+        return trials_by_kinds(inputs, samples, self.run, self.kinds.inputs, self.vocabularies)
 
     def run(self, samples: Samples) -> dict[str, np.ndarray]:
         """Compute the reference, in this process and backend.

@@ -11,7 +11,7 @@ from kzoo_export.artifact.arena import Lifetime, estimate_arena
 from kzoo_export.artifact.report import Inspection
 from kzoo_export.spec import TensorSpec
 from kzoo_export.tflite.flatbuffer import names_of
-from kzoo_export.tflite.versions import computed_input, least_runtime, version_for
+from kzoo_export.tflite.versions import computed_with, least_runtime, version_for
 
 # Operations that multiply matrices, with the places of (activation, weight) among their inputs.
 _MATMULS = {
@@ -130,8 +130,8 @@ class _Reader:
             for name, op in self._ops(graph):
                 if name in self.custom:
                     continue
-                index = op.Outputs(0) if name == "QUANTIZE" else op.Inputs(computed_input(name))
-                dtype = self._dtype(graph.Tensors(index)) if op.InputsLength() else ""
+                index = computed_with(name, _inputs(op), _outputs(op))
+                dtype = "" if index is None else self._dtype(graph.Tensors(index))
                 declared = self.root.OperatorCodes(op.OpcodeIndex()).Version()
                 yield name, max(declared, version_for(name, dtype))
 
@@ -143,10 +143,8 @@ class _Reader:
         for name, op in self._ops(graph):
             if name in _MATMULS:
                 first, second = (op.Inputs(place) for place in _MATMULS[name])
-                weight, activation = (
-                    graph.Tensors(widened.get(second, second)),
-                    graph.Tensors(first),
-                )
+                weight = graph.Tensors(widened.get(second, second))
+                activation = graph.Tensors(first)
                 dtypes = _product(self._dtype(weight), self._dtype(activation))
                 yield dtypes, name, op, activation, weight
 
@@ -169,10 +167,10 @@ class _Reader:
         first = dict.fromkeys(graph.InputsAsNumpy().tolist(), 0)
         last = dict.fromkeys(graph.OutputsAsNumpy().tolist(), count)
         for place, (_, op) in enumerate(self._ops(graph)):
-            for index in (op.Outputs(i) for i in range(op.OutputsLength())):
+            for index in _outputs(op):
                 first.setdefault(index, place)
                 last.setdefault(index, place)
-            for index in (op.Inputs(i) for i in range(op.InputsLength())):
+            for index in _inputs(op):
                 last[index] = max(place, last.get(index, place))
         return [
             Lifetime(self._bytes(graph.Tensors(index)), place, last.get(index, place))
@@ -199,7 +197,7 @@ class _Reader:
             sizes[self._dtype(tensor)] += size
             if self._dtype(tensor) == "float32" and size >= _NOTED_BYTES:
                 kept.append((size, tensor.Name().decode()))
-        notes = _float_notes(kept) if {"int8", "float16"} & set(sizes) else []
+        notes = _float_notes(kept) if {"int4", "int8", "float16"} & set(sizes) else []
         if outside:
             notes.append(f"{outside} bytes of weights are stored outside the flatbuffer")
         return dict(sizes.most_common()), notes
@@ -255,6 +253,14 @@ def _float_notes(kept: list[tuple[int, str]]) -> list[str]:
     size, name = max(kept)
     total = sum(entry[0] for entry in kept)
     return [f"{total} bytes in {len(kept)} weights stayed float32, the largest {name} ({size})"]
+
+
+def _inputs(op: Any) -> list[int]:
+    return [op.Inputs(i) for i in range(op.InputsLength())]
+
+
+def _outputs(op: Any) -> list[int]:
+    return [op.Outputs(i) for i in range(op.OutputsLength())]
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -93,11 +93,9 @@ def _moments(
     read = inputs_of(model, weights)
     if not read:
         return {}
-    masks = [name for name, kind in signature.input_kinds.items() if kind == "mask"]
-    found = measure_moments(
-        *(flatbuffer.write(model), _enough(samples), set().union(*read.values())),
-        mask=masks[0] if masks else None,
-    )
+    tensors = set().union(*read.values())
+    content = flatbuffer.write(model)
+    found = measure_moments(content, _enough(samples), tensors, signature.mask)
     return {weight: merge(found[each] for each in sorted(read[weight])) for weight in read}
 
 

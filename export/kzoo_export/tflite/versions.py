@@ -4,7 +4,7 @@ Both tables are those of LiteRT's `tflite/tools/versioning` (`op_version.cc`, `r
 read in November 2026.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The version of an operation that computes int8, and int16.
 _BY_TYPE: dict[tuple[str, ...], tuple[int, int]] = {
@@ -28,7 +28,7 @@ _BY_TYPE: dict[tuple[str, ...], tuple[int, int]] = {
 }
 _VERSIONS = {name: versions for names, versions in _BY_TYPE.items() for name in names}
 _TYPES = ("int8", "int16")
-# The input whose type decides what is computed, where it is not the first.
+# The input whose type an operation computes with, where it is not the first.
 _COMPUTED = {"SPLIT": 1, "TRANSPOSE_CONV": 2}
 # The TensorFlow Lite releases that brought version 1, 2, ... of an operation.
 _RELEASES = {
@@ -145,16 +145,21 @@ _RELEASES = {
 }
 
 
-def computed_input(kind: str) -> int:
-    """Say which input of an operation has the type that it computes with.
+def computed_with(kind: str, inputs: Sequence[int], outputs: Sequence[int]) -> int | None:
+    """Find the tensor whose type an operation computes with.
 
     Args:
         kind: The operation, such as `ADD`.
+        inputs: The tensors it reads.
+        outputs: The tensors it computes.
 
     Returns:
-        Its place; of QUANTIZE it is the output.
+        One of them, or `None` if it reads none.
     """
-    return _COMPUTED.get(kind, 0)
+    place = _COMPUTED.get(kind, 0)
+    if len(inputs) <= place:
+        return None
+    return int(outputs[0] if kind == "QUANTIZE" else inputs[place])
 
 
 def version_for(kind: str, dtype: str) -> int:

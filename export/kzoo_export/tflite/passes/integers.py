@@ -31,7 +31,7 @@ from kzoo_export.recipe import (
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.calibrate import KEEPS_ALL
 from kzoo_export.tflite.passes.weights import operation_with
-from kzoo_export.tflite.versions import computed_input, version_for
+from kzoo_export.tflite.versions import computed_with, version_for
 
 # The quantizer is being renamed.
 _PACKAGES = ("ai_edge_quantizer", "litert_quantizer")
@@ -215,10 +215,9 @@ def _declare_integers(model: Any, graph: Any, operator: Any) -> None:
     code = model.operatorCodes[operator.opcodeIndex]
     operation = flatbuffer.operation_of(code)
     kind = _OPERATION_NAMES[operation]
-    place = computed_input(kind)
-    if len(operator.inputs) <= place:
+    tensor = computed_with(kind, operator.inputs, operator.outputs)
+    if tensor is None:
         return
-    tensor = operator.outputs[0] if kind == "QUANTIZE" else operator.inputs[place]
     dtype = _TYPE_NAMES[graph.tensors[tensor].type].lower()
     version = version_for(kind, dtype)
     if version > code.version:

@@ -1,12 +1,13 @@
 """Files whose dense layers have 4 bits: what is stored, and that the runtime computes with it."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from kzoo_export import RECIPES, RecipeError, export
+from kzoo_export import RECIPES, Override, RecipeError, export
 from kzoo_export.artifact.files import load, run_batches
 from kzoo_export.tflite import quantize
 from kzoo_export.tflite.passes import int4
@@ -62,6 +63,18 @@ def test_layer_that_is_called_twice(tmp_path: Path) -> None:
     for name, array in expected.items():
         # What one call reads takes nothing from the other: each loses as little as one alone.
         assert np.linalg.norm(found[name] - array) < 0.1 * np.linalg.norm(array)
+
+
+def test_what_stays_float_is_noted(tmp_path: Path) -> None:
+    features = keras.Input((WIDTH,), name="features")
+    scores = keras.layers.Dense(96, name="kept")(keras.layers.Dense(WIDTH)(features))
+    kept = Override("float32", scope="kept")
+    recipe = dataclasses.replace(RECIPE, overrides=(*RECIPE.overrides, kept))
+    model = keras.Model(features, {"scores": scores})
+    inspection = export(model, tmp_path / "a.tflite", recipe, samples=FEATURES).inspection
+    assert set(inspection.weight_bytes) >= {"int4", "float32"}
+    assert "int8" not in inspection.weight_bytes
+    assert [note for note in inspection.notes if "weights stayed float32" in note]
 
 
 def test_products_without_a_kernel_are_named(tmp_path: Path) -> None:
