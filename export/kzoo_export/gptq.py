@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Share of the mean of the diagonal that is added to it: samples say nothing of some directions.
-_DAMPING = 0.01
+_DAMPING = 0.1
 # Columns whose errors are passed on together.
 _COLUMNS = 128
 # Scales that are tried, as shares of the one that holds the largest number of a block.
