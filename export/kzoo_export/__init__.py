@@ -19,7 +19,8 @@ from kzoo_export.errors import ExportError, RecipeError, VerificationError
 
 # Bound here because submodules of the same names would hide lazy attributes.
 from kzoo_export.quantize import quantize
-from kzoo_export.recipe import RECIPES, Override, Recipe, Tolerance
+from kzoo_export.recipe import Override, Recipe, Tolerance
+from kzoo_export.recipes import RECIPES
 from kzoo_export.verify import verify
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from rich.text import Text
 from kzoo_export.artifact.document import open_table
 from kzoo_export.artifact.report import Report
 from kzoo_export.pipeline import export_all
-from kzoo_export.recipe import RECIPES, Recipe
+from kzoo_export.recipe import Recipe
+from kzoo_export.recipes import RECIPES
 
 SUFFIXES = (".tflite", ".onnx")
 QUERIES = (

@@ -102,6 +102,40 @@ def mean_error(matrix: np.ndarray, rounded: Rounded, moments: Moments) -> np.nda
     return np.asarray((matrix - rounded.values) @ moments.mean)
 
 
+class Choice(NamedTuple):
+    """A weight in 4 bits, and the bias of its layer with what rounding takes in the mean."""
+
+    rounded: Rounded
+    bias: str | None = None
+    shifted: np.ndarray | None = None
+
+    def numbers(self, name: str) -> dict[str, np.ndarray]:
+        """Give the float numbers that it stands for, of the weight (N, K) and of the bias."""
+        found = {name: self.rounded.values}
+        return found if self.bias is None else {**found, self.bias: np.asarray(self.shifted)}
+
+
+def round_layer(
+    matrix: np.ndarray, moments: Moments, block: int, bias: tuple[str, np.ndarray] | None
+) -> Choice:
+    """Round the weight of a dense layer for its inputs.
+
+    Args:
+        matrix: Weights (N, K), one row for each unit.
+        moments: The moments of the inputs.
+        block: Neighbors of a row that share a scale; K is a multiple of it.
+        bias: The name and the numbers (N,) of a bias that no other layer has.
+
+    Returns:
+        What is stored.
+    """
+    rounded = round_for_inputs(matrix, moments, block, biased=bias is not None)
+    if bias is None:
+        return Choice(rounded)
+    name, numbers = bias
+    return Choice(rounded, name, numbers + mean_error(matrix, rounded, moments))
+
+
 def round_to_nearest(matrix: np.ndarray, block: int) -> Rounded:
     """Round each number of a matrix to the nearest, with the best scale of each block.
 

@@ -13,7 +13,8 @@ from kzoo_export.artifact.measure import Reference
 from kzoo_export.artifact.report import Inspection, Report
 from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered
-from kzoo_export.recipe import Recipe, get_recipe
+from kzoo_export.recipe import Recipe
+from kzoo_export.recipes import get_recipe
 from kzoo_export.samples import Reader, Samples
 from kzoo_export.spec import Signature, Spec, check_kinds, format_of
 from kzoo_export.split import choose_samples

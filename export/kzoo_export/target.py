@@ -7,7 +7,8 @@ from types import ModuleType
 
 from kzoo_export.artifact.files import check_target
 from kzoo_export.lowering.routes import choose_route
-from kzoo_export.recipe import Recipe, get_recipe
+from kzoo_export.recipe import Recipe
+from kzoo_export.recipes import get_recipe
 from kzoo_export.spec import RUNTIMES, format_of
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from kzoo_export.artifact.compare import compare
 from kzoo_export.artifact.isolated import isolated
 from kzoo_export.artifact.verification import Verification
-from kzoo_export.recipe import RECIPES, Recipe
+from kzoo_export.recipe import Recipe
+from kzoo_export.recipes import RECIPES
 
 
 def verify(

@@ -26,6 +26,7 @@ PROMISES = {
     "weight_int8": (0.27, 0.999, 0.999),
     "dynamic_int8_embedding_int4": (0.21, 0.997, 0.9945),
     "weight_int4": (0.145, 0.975, 0.957),
+    "weight_int4_mixed": (0.18, 0.99, 0.98),
     "static_int16x8": (0.27, 0.998, 0.995),
     "static_int8": (0.27, 0.993, 0.986),
     "static_int8_strict": (0.27, 0.983, 0.97),

@@ -9,13 +9,17 @@ import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Moments, merge
+from kzoo_export.mixed import choose_wide
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
+    DYNAMIC_INT8,
     FLOAT16,
+    INT4,
     OPERATIONS,
     SMALLEST_WEIGHT,
     STATIC,
     STATIC_INT8,
+    Numbers,
     Recipe,
 )
 from kzoo_export.spec import NOTHING_DECLARED, Signature
@@ -69,18 +73,49 @@ def quantize(
     if recipe.is_static:
         ranges = _make_quantizable(model, recipe, _enough(samples))
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
+    rounded = _round(model, recipe, chosen, samples, signature)
     operations = choose_operations(model, recipe, chosen)
     if ranges:
         from kzoo_export.tflite.sensitivity import choose_int16
 
         operations = choose_int16(model, operations, ranges, _enough(samples), recipe, signature)
     made = quantize_operations(model, operations, ranges)
-    if "int4" in recipe.smaller_dtypes:
+    if rounded:
         from kzoo_export.tflite.passes.int4 import refine
 
-        refine(made, model, _moments(model, chosen[DYNAMIC_INT4], samples, signature))
+        refine(made, rounded)
     float16.store_weights(made, chosen[FLOAT16])
     target.write_bytes(flatbuffer.write(made))
+
+
+def _round(
+    model: Any,
+    recipe: Recipe,
+    chosen: dict[Numbers, set[str]],
+    samples: Samples | None,
+    signature: Signature,
+) -> dict[str, Any]:
+    """Round the weights that get 4 bits; a share of those of dense layers gets 8 instead."""
+    in_4_bits = chosen[INT4] | chosen[DYNAMIC_INT4]
+    if not in_4_bits:
+        return {}
+    from kzoo_export.tflite.passes.int4 import round_weights, with_rounded
+
+    moments = _moments(model, chosen[DYNAMIC_INT4], samples, signature)
+    rounded = round_weights(model, in_4_bits, moments)
+    if recipe.wide_share and moments:
+        from kzoo_export.tflite.sensitivity import loss_meter
+
+        loss = loss_meter(model, _enough(samples), signature)
+        wide = choose_wide(
+            {name: rounded[name] for name in moments},
+            lambda name: loss(with_rounded(model, name, rounded[name])),
+            recipe.wide_share,
+        )
+        chosen[DYNAMIC_INT4] -= wide
+        chosen[DYNAMIC_INT8] |= wide
+        rounded = {name: choice for name, choice in rounded.items() if name not in wide}
+    return rounded
 
 
 def _moments(

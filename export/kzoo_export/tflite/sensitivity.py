@@ -8,7 +8,7 @@ bound: those of all blocks together are measured first, then those that lose mos
 import bisect
 import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,14 +56,10 @@ def choose_int16(
     in_int8 = [name for name, numbers in operations.items() if numbers == STATIC_INT8]
     if not in_int8:
         return operations
-    rows = np.linspace(0, len(next(iter(samples.values()))) - 1, _SAMPLES).astype(int)
-    few = {name: array[np.unique(rows)] for name, array in samples.items()}
-    expected = run_outputs(flatbuffer.write(model), few)
+    loss_of = loss_meter(model, samples, signature)
 
     def loss(candidate: Operations) -> float:
-        made = flatbuffer.write(quantize_operations(model, candidate, ranges))
-        compared = compare_outputs(run_outputs(made, few), expected, few, signature)
-        return float(np.mean([output.loss for output in compared]))
+        return loss_of(quantize_operations(model, candidate, ranges))
 
     def by_16(names: Collection[str]) -> Operations:
         return with_int16(operations, names, table)
@@ -87,6 +83,30 @@ def choose_int16(
 
     products = fewest(_alike([name for name in in_int8 if table[name].is_product]))
     return by_16(wide + fewest([[name] for name in products]))
+
+
+def loss_meter(model: Any, samples: Arrays, signature: Signature) -> Callable[[Any], float]:
+    """Prepare to measure what other models lose beside a float model.
+
+    Args:
+        model: The float32 `ModelT`.
+        samples: Samples by input name, a few of which are run.
+        signature: The kinds of inputs and outputs, by which these are compared.
+
+    Returns:
+        A function of a `ModelT`: the mean of what its outputs lose.
+    """
+    rows = np.linspace(0, len(next(iter(samples.values()))) - 1, _SAMPLES).astype(int)
+    few = {name: array[np.unique(rows)] for name, array in samples.items()}
+    expected = run_outputs(flatbuffer.write(model), few)
+
+    def loss(other: Any) -> float:
+        compared = compare_outputs(
+            run_outputs(flatbuffer.write(other), few), expected, few, signature
+        )
+        return float(np.mean([output.loss for output in compared]))
+
+    return loss
 
 
 def _alike(names: list[str]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """4-bit weights with rounding of our own, in the place of the quantizer's."""
 
+import copy
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -7,9 +8,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from kzoo_export.errors import RecipeError
-from kzoo_export.gptq import Moments, Rounded, mean_error, round_for_inputs, round_to_nearest
+from kzoo_export.gptq import Choice, Moments, Rounded, round_layer, round_to_nearest
 from kzoo_export.recipe import BLOCK
-from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.passes.graph import Graph
 
 _Op = schema.BuiltinOperator
@@ -46,36 +46,76 @@ def inputs_of(model: Any, weights: Set[str]) -> dict[str, set[str]]:
     return found
 
 
-def refine(made: Any, source: Any, moments: Mapping[str, Moments]) -> None:
-    """Round the 4-bit weights of a file anew, in place.
+def round_weights(model: Any, names: Set[str], moments: Mapping[str, Moments]) -> dict[str, Choice]:
+    """Round weights to 4 bits.
 
     Args:
-        made: The quantized `ModelT`.
-        source: The float32 `ModelT` it was made of.
+        model: A float32 `ModelT` whose tensors have names of their own.
+        names: The weights.
         moments: Of the inputs of dense layers, by the name of the weight. Other weights, which are
             tables, are rounded to the nearest.
+
+    Returns:
+        What is stored, by the name of the weight.
     """
-    floats = {
-        tensor.name: array
-        for graph in source.subgraphs
-        for tensor in graph.tensors
-        if (array := flatbuffer.constant_of(source, tensor)) is not None
-    }
-    for each in made.subgraphs:
-        graph = Graph(made, each)
-        for index, weight in enumerate(graph.graph.tensors):
-            if weight.type != _INT4:
+    found = {}
+    for each in model.subgraphs:
+        graph = Graph(model, each)
+        for index in range(len(each.tensors)):
+            name = graph.name(index)
+            if name not in names:
                 continue
-            matrix, known = floats[weight.name], moments.get(graph.name(index))
+            matrix, known = graph.weight(index), moments.get(name)
             if known is None:
-                _store(graph, weight, round_to_nearest(matrix, BLOCK))
+                found[name] = Choice(round_to_nearest(matrix, BLOCK))
                 continue
             bias = _own_bias(graph, index)
-            rounded = round_for_inputs(matrix, known, BLOCK, biased=bias is not None)
-            _store(graph, weight, rounded)
-            if bias is not None:
-                added = mean_error(matrix, rounded, known)
-                graph.set_constant(bias, graph.weight(bias) + added)
+            found[name] = round_layer(
+                *(matrix, known, BLOCK),
+                None if bias is None else (graph.name(bias), graph.weight(bias)),
+            )
+    return found
+
+
+def refine(made: Any, choices: Mapping[str, Choice]) -> None:
+    """Store weights that were rounded in the place of those that the quantizer rounded.
+
+    Args:
+        made: The quantized `ModelT`, changed in place.
+        choices: What is stored, by the name of the weight.
+    """
+    for each in made.subgraphs:
+        graph = Graph(made, each)
+        indices = {graph.name(index): index for index in range(len(each.tensors))}
+        for name, choice in choices.items():
+            if name not in indices or each.tensors[indices[name]].type != _INT4:
+                continue
+            _store(graph, each.tensors[indices[name]], choice.rounded)
+            if choice.bias is not None and choice.shifted is not None:
+                graph.set_constant(indices[choice.bias], choice.shifted)
+
+
+def with_rounded(model: Any, name: str, choice: Choice) -> Any:
+    """Give a copy of a float model the numbers that a rounded weight stands for.
+
+    Args:
+        model: The float32 `ModelT`.
+        name: The weight.
+        choice: How it is rounded.
+
+    Returns:
+        The copy, which shares all other numbers.
+    """
+    changed = copy.copy(model)
+    changed.buffers = [copy.copy(buffer) for buffer in model.buffers]
+    changed.subgraphs = copy.deepcopy(model.subgraphs)
+    numbers = choice.numbers(name)
+    for each in changed.subgraphs:
+        graph = Graph(changed, each)
+        for index in range(len(each.tensors)):
+            if graph.name(index) in numbers:
+                graph.set_constant(index, numbers[graph.name(index)])
+    return changed
 
 
 def _own_bias(graph: Graph, weight: int) -> int | None:

@@ -17,7 +17,7 @@ from kzoo_export.onnx.passes.int8 import (
 )
 from kzoo_export.onnx.passes.weights import weights_by_name
 from kzoo_export.outliers import outlying
-from kzoo_export.recipe import RECIPES
+from kzoo_export.recipes import RECIPES
 from tests.kzoo_export.onnx.graphs import normal, ops, parse, run, save
 
 pytestmark = pytest.mark.once

@@ -6,10 +6,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from kzoo_export import RECIPES, Override, RecipeError, export
 from kzoo_export.artifact.files import load, run_batches
-from kzoo_export.tflite import quantize
+from kzoo_export.gptq import Choice, Rounded
+from kzoo_export.mixed import choose_wide
+from kzoo_export.tflite import flatbuffer, quantize
 from kzoo_export.tflite.passes import int4
 
 pytestmark = pytest.mark.once
@@ -46,7 +49,7 @@ def test_rounding_is_for_the_inputs(
 
     refined = error()
     assert refined < 0.05
-    monkeypatch.setattr(int4, "refine", lambda made, source, moments: None)
+    monkeypatch.setattr(int4, "refine", lambda made, choices: None)
     assert refined < 0.6 * error()
 
 
@@ -63,6 +66,56 @@ def test_layer_that_is_called_twice(tmp_path: Path) -> None:
     for name, array in expected.items():
         # What one call reads takes nothing from the other: each loses as little as one alone.
         assert np.linalg.norm(found[name] - array) < 0.1 * np.linalg.norm(array)
+
+
+def test_layers_that_lose_most_get_8_bits(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(2)
+    features = keras.Input((WIDTH,), name="features")
+    large = keras.layers.Dense(WIDTH, activation="tanh", name="large")(features)
+    # What is left of this one in the outputs is a hundredth: nobody sees how it is rounded.
+    small = 0.01 * keras.layers.Dense(WIDTH, activation="tanh", name="small")(features)
+    source = tmp_path / "float32.tflite"
+    export(keras.Model(features, {"scores": large + small}), source, samples=FEATURES)
+    samples, errors = {"features": FEATURES}, {}
+    expected = run_batches(load(source), samples)["scores"]
+    for name in ("weight_int4", "weight_int4_mixed"):
+        made = tmp_path / f"{name}.tflite"
+        quantize.quantize(source, made, RECIPES[name], samples)
+        errors[name] = np.linalg.norm(run_batches(load(made), samples)["scores"] - expected)
+        stored = weights_by_dtype(made)
+        assert "small" in stored["int4"]
+        assert "large" in stored["int4" if name == "weight_int4" else "int8"]
+    assert errors["weight_int4_mixed"] < 0.5 * errors["weight_int4"]
+
+
+def weights_by_dtype(path: Path) -> dict[str, str]:
+    """Name the weights of a file by dtype."""
+    model = flatbuffer.read(path.read_bytes())
+    names = flatbuffer.names_of(schema.TensorType)
+    found: dict[str, str] = {}
+    for tensor in model.subgraphs[0].tensors:
+        if len(tensor.shape) == 2 and model.buffers[tensor.buffer].data is not None:
+            dtype = names[tensor.type].lower()
+            found[dtype] = f"{found.get(dtype, '')} {tensor.name.decode()}"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("share", "chosen"), [(0.0, ""), (0.2, "b"), (0.4, "c"), (0.7, "bc"), (1.0, "abc")]
+)
+def test_share_of_wide_weights(share: float, chosen: str) -> None:
+    losses, sizes = {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 40, "b": 20, "c": 40}
+    rounded = {
+        name: Choice(Rounded(np.zeros((1, size), np.int8), np.ones((1, 1))))
+        for name, size in sizes.items()
+    }
+    assert choose_wide(rounded, losses.__getitem__, share) == set(chosen)
+
+
+@pytest.mark.parametrize(("name", "share"), [("dynamic_int8", 0.5), ("weight_int4", 1.0)])
+def test_share_of_what_a_recipe_does_not_have(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=r"`wide_share` must be .*Received: wide_share="):
+        dataclasses.replace(RECIPES[name], wide_share=share)
 
 
 def test_what_stays_float_is_noted(tmp_path: Path) -> None:
