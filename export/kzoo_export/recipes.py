@@ -93,7 +93,7 @@ RECIPES = {
                 Override("int4", "dynamic_int8", operation="dense"),
                 Override("int4", operation="embedding"),
             ),
-            wide_share=0.65,
+            wide_share=0.6,
         ),
         # 16 bits hold activations to a few thousandths of a percent, so that the weights are what
         # is left of the noise. MiniLM keeps 0.9994 (least 0.9985): the bounds leave ten times the

@@ -13,6 +13,8 @@ from kzoo_export.spec import OPEN, TensorSpec
 # Rows used where the caller gives no samples.
 _NUM_TEXTS = 64
 _NUM_SYNTHETIC = 16
+# Scales and roundings of fewer calibration samples would be those of chance.
+_FEWEST = 8
 # The sizes that random numbers have along the first, second, ... open axis.
 _OPEN_LENGTHS = (32, 40, 48)
 
@@ -211,6 +213,27 @@ class Reader:
             return (np.arange(shape[1]) < lengths[:, None]).astype(entry.dtype)
         high = 256 if entry.dtype == "uint8" else self.limits.get(entry.name, 2)
         return random.integers(0, high, shape).astype(entry.dtype)
+
+
+def enough(calibration: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
+    """Refuse to calibrate on too little.
+
+    Args:
+        calibration: Samples by input name.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If there are none, or too few.
+    """
+    count = 0 if calibration is None else len(next(iter(calibration.values())))
+    if calibration is None or count < _FEWEST:
+        raise ValueError(
+            f"`calibration` must have at least {_FEWEST} samples for a recipe that calibrates. "
+            f"Received: {count}"
+        )
+    return calibration
 
 
 def _join(parts: Sequence[Mapping[str, np.ndarray]], argument: str) -> dict[str, np.ndarray]:

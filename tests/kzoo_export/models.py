@@ -6,11 +6,13 @@ TFLite leaves matrices of less than 1024 numbers alone, so widths are at least 3
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from kzoo.models import TransformerLM, TransformerLMConfig
+from tests.kzoo.models.families import CONVERTED, small_config
 
 LENGTH = 12
 VOCAB_SIZE = 50
@@ -112,3 +114,11 @@ def bert_samples(num_rows: int, seed: int = 0) -> dict[str, np.ndarray]:
         "segment_ids": np.zeros(mask.shape, "int32"),
         "padding_mask": mask,
     }
+
+
+def family_model(name: str) -> Any:
+    """A family's backbone, just wide enough for weights that recipes make smaller."""
+    family = CONVERTED[name]
+    keras.utils.set_random_seed(0)
+    sizes = {"vocab_size": 400, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}
+    return family.backbone_class(small_config(family, **sizes, max_length=32))

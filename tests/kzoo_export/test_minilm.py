@@ -32,6 +32,9 @@ PROMISES = {
     "static_int8_strict": (0.27, 0.983, 0.97),
 }
 
+# Scales of blocks take twice as much there.
+ONNX_RATIOS = {"weight_int4": 0.155, "weight_int4_mixed": 0.185}
+
 CELLS = [(format, recipe) for format in FORMATS for recipe in recipes_of(format)]
 # Files that calibration takes minutes for at full length, and that kernels of integers run slowly,
 # are made for fewer tokens here; `make proof PROOF=recipes` has them at 128.
@@ -61,7 +64,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 def test_size_and_accuracy(reports: Reports, format: str, recipe: str) -> None:
     report = reports[format, recipe]
     ratio, mean, minimum = PROMISES[recipe]
-    assert report.ratio <= ratio
+    assert report.ratio <= (ONNX_RATIOS.get(recipe, ratio) if format == "onnx" else ratio)
     assert report.verification.num_samples >= (16 if (format, recipe) in CALIBRATING else 64)
     (embedding,) = report.verification.outputs
     assert embedding.name == "embedding"

@@ -7,7 +7,7 @@ import pytest
 
 import kzoo
 from tests.kzoo.models.families import CONVERTED
-from tests.proofs import families, foreign_models, peers, pretraining, recipes
+from tests.proofs import coverage, families, foreign_models, peers, pretraining, recipes
 
 pytestmark = pytest.mark.once
 
@@ -19,6 +19,19 @@ def test_models_of_other_libraries(tmp_path: Path) -> None:
     done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert foreign_models.run(tmp_path, (name,), toy=True)
     assert {path: path.stat().st_mtime_ns for path in done} == done
+
+
+def test_coverage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tried = (("bert",), ("onnx",), ("float16", "static_int16x8"))
+    assert coverage.run(tmp_path, *tried)
+    # ONNX has no static_int16x8.
+    row = next(line for line in capsys.readouterr().out.splitlines() if "│ bert" in line)
+    assert row.split("│")[3].strip() == "1.0000"
+    assert row.split("│")[4].strip() == "-"
+    # Nothing is done twice, and a recipe that failed is no success.
+    answer = tmp_path / "bert_onnx.json"
+    answer.write_text(json.dumps({**json.loads(answer.read_text()), "float16": "refused"}))
+    assert not coverage.run(tmp_path, *tried)
 
 
 def test_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

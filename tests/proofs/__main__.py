@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-PROOFS = ("families", "foreign_models", "peers", "pretraining", "recipes")
+PROOFS = ("coverage", "families", "foreign_models", "peers", "pretraining", "recipes")
 
 
 def main() -> int:

@@ -29,6 +29,8 @@ _ATTENTIONS = ("Attention", "MultiHeadAttention", "GroupQueryAttention")
 # What a value may pass through between where it is stored and where it is multiplied.
 _CASTS = ("Cast", "DequantizeLinear", "Reshape", "Transpose", "Identity")
 Sizes = tuple[int, ...]
+# The dtype that a constant tensor is stored in, and the tensor.
+Weight = tuple[str, Any]
 _STANDARD = ("", "ai.onnx")
 # Constants below this size are biases, scales and shapes: not worth a note.
 _NOTED_BYTES = 4096
@@ -80,19 +82,29 @@ def _full_name(node: Any) -> str:
     return node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}"
 
 
-def _weights(model: Any) -> list[Any]:
-    """List every constant tensor, stored in the graph or in a node."""
-    tensors = [value.const_value for value in model.graph.initializers.values()]
+def _weights(model: Any) -> list[Weight]:
+    """List every constant tensor, stored in the graph or in a node, after its dtype."""
+    values = model.graph.initializers.values()
+    found = [(_constant_dtype(value), value.const_value) for value in values]
     for node in model.graph.all_nodes():
         if node.op_type == "Constant" and "value" in node.attributes:
-            tensors.append(node.attributes["value"].as_tensor())
-    return [tensor for tensor in tensors if tensor is not None]
+            tensor = node.attributes["value"].as_tensor()
+            found.append((_dtype_name(tensor.dtype), tensor))
+    return [(dtype, tensor) for dtype, tensor in found if tensor is not None]
 
 
-def _bytes_by_dtype(weights: list[Any]) -> dict[str, int]:
+def _constant_dtype(value: Any) -> str:
+    """Tell the dtype of a constant; the runtime's own product packs integers into bytes."""
+    for node, place in value.uses():
+        if node.op_type == "MatMulNBits" and place == 1:
+            return f"int{node.attributes['bits'].value}"
+    return _dtype_name(value.dtype)
+
+
+def _bytes_by_dtype(weights: list[Weight]) -> dict[str, int]:
     sizes: collections.Counter[str] = collections.Counter()
-    for tensor in weights:
-        sizes[_dtype_name(tensor.dtype)] += tensor.nbytes
+    for dtype, tensor in weights:
+        sizes[dtype] += tensor.nbytes
     return dict(sizes.most_common())
 
 
@@ -181,7 +193,7 @@ def _stored_dtype(value: Any) -> str:
     while source.producer() is not None and _keeps_elements(source.producer()):
         source = source.producer().inputs[0]
     if source.producer() is None and not source.is_graph_input():
-        return _dtype_name(source.dtype)
+        return _constant_dtype(source)
     return _dtype_name(value.dtype)
 
 
@@ -214,14 +226,11 @@ def _describe(value: Any) -> TensorSpec:
     return TensorSpec(value.name, shape, _dtype_name(value.dtype))
 
 
-def _notes(weights: list[Any]) -> Iterator[str]:
+def _notes(weights: list[Weight]) -> Iterator[str]:
     """Say what stayed float32 in a file whose weights are smaller."""
-    dtypes = {_dtype_name(tensor.dtype) for tensor in weights if tensor.nbytes >= _NOTED_BYTES}
-    kept = [
-        tensor
-        for tensor in weights
-        if _dtype_name(tensor.dtype) == "float32" and tensor.nbytes >= _NOTED_BYTES
-    ]
+    large = [(dtype, tensor) for dtype, tensor in weights if tensor.nbytes >= _NOTED_BYTES]
+    dtypes = {dtype for dtype, _ in large}
+    kept = [tensor for dtype, tensor in large if dtype == "float32"]
     if kept and dtypes & {"int4", "int8", "uint8", "float16"}:
         largest = max(kept, key=lambda tensor: tensor.nbytes)
         yield (

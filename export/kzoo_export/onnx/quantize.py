@@ -3,17 +3,30 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kzoo_export.assign import ABILITIES, assign, check_numbers
+from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
+from kzoo_export.gptq import Choice
+from kzoo_export.mixed import choose_wide
 from kzoo_export.onnx.convert import write
-from kzoo_export.recipe import DYNAMIC_INT8, FLOAT16, INT4, INT8, Recipe
+from kzoo_export.recipe import (
+    DYNAMIC_INT4,
+    DYNAMIC_INT8,
+    FLOAT16,
+    INT4,
+    INT8,
+    Numbers,
+    Recipe,
+)
+from kzoo_export.samples import enough
 from kzoo_export.spec import NOTHING_DECLARED, Signature
 
 Samples = Mapping[str, np.ndarray]
 
-# What the standard operations can have: only ONNX Runtime's own look rows of 4 bits up.
+_ABILITIES: Abilities = {**ABILITIES, DYNAMIC_INT4: ("dense",)}
+# What the standard operations can have: only ONNX Runtime's own read 4 bits.
 _PORTABLE_ABILITIES = {
     numbers: operations for numbers, operations in ABILITIES.items() if numbers != INT4
 }
@@ -33,8 +46,8 @@ def quantize(
         target: File to write.
         recipe: How numbers are stored and computed.
         samples: Samples by input name, to find the channels of activations that are too large
-            for 8 bits. Without any, random inputs stand in.
-        signature: The kinds of inputs and outputs; nothing here depends on them.
+            for 8 bits, and to round to 4 bits. Without any, random inputs stand in for the former.
+        signature: The kinds of inputs and outputs, as far as they are known.
 
     Raises:
         ValueError: If there is no such recipe for ONNX.
@@ -46,17 +59,22 @@ def quantize(
     import onnx_ir as ir
     import onnx_ir.passes.common as passes
 
-    from kzoo_export.onnx.passes import float16, int4, int8, outliers
+    from kzoo_export.onnx import calibrate
+    from kzoo_export.onnx.passes import float16, int4, int8
     from kzoo_export.onnx.passes.weights import weights_by_name
 
     model = ir.load(source)
-    chosen = assign(recipe, weights_by_name(model.graph), ABILITIES)
+    chosen = assign(recipe, weights_by_name(model.graph), _ABILITIES)
+    rounded = {}
+    if chosen[DYNAMIC_INT4]:
+        rounded = _round(model, recipe, chosen, enough(samples), signature)
     if chosen[DYNAMIC_INT8]:
-        given = outliers.random_samples(model) if samples is None else samples
-        magnitudes = outliers.channel_magnitudes(model, given)
+        given = calibrate.random_samples(model) if samples is None else samples
+        magnitudes = calibrate.measure_channels(model, given)
         int8.quantize_products(model, magnitudes, chosen[DYNAMIC_INT8])
-    if chosen[INT4]:
-        int4.store_tables(model, chosen[INT4])
+    int4.store_products(model, rounded)
+    if tables := chosen[INT4] | chosen[DYNAMIC_INT4]:
+        int4.store_tables(model, tables)
     if widened := chosen[INT8] | chosen[DYNAMIC_INT8]:
         int8.store_weights(model, widened)
     if chosen[FLOAT16]:
@@ -64,6 +82,42 @@ def quantize(
     passes.RemoveUnusedNodesPass()(model)
     passes.ShapeInferencePass()(model)
     write(model, target)
+
+
+def _round(
+    model: Any,
+    recipe: Recipe,
+    chosen: dict[Numbers, set[str]],
+    samples: Samples,
+    signature: Signature,
+) -> dict[str, Choice]:
+    """Round the weights of products to 4 bits; a share of them gets 8 bits instead."""
+    from kzoo_export.onnx import calibrate
+    from kzoo_export.onnx.passes import int4, int8
+
+    int8.separate_biases(model.graph)
+    found = int4.products_of(model, chosen[DYNAMIC_INT4])
+    names = {str(product.activation.name) for group in found.values() for product in group}
+    moments = calibrate.measure_moments(model, samples, names, signature.mask)
+    choices = int4.round_products(found, moments)
+    if recipe.wide_share:
+        numbers = {name: _as_stored(found[name][0], choices[name]) for name in found}
+        constants = {each for arrays in numbers.values() for each in arrays}
+        loss = calibrate.loss_meter(model, constants, samples, signature)
+        wide = choose_wide(choices, lambda name: loss(numbers[name]), recipe.wide_share)
+        chosen[DYNAMIC_INT4] -= wide
+        chosen[DYNAMIC_INT8] |= wide
+        choices = {name: choice for name, choice in choices.items() if name not in wide}
+    return choices
+
+
+def _as_stored(product: Any, choice: Choice) -> dict[str, np.ndarray]:
+    """Give the numbers of a rounded layer by the names of the constants that they stand for."""
+    name = str(product.stored.name)
+    numbers = choice.numbers(name)
+    if not product.is_transposed:
+        numbers[name] = np.ascontiguousarray(numbers[name].T)
+    return numbers
 
 
 def check(recipe: Recipe, portable: bool = False) -> None:
@@ -79,7 +133,7 @@ def check(recipe: Recipe, portable: bool = False) -> None:
     if portable:
         check_numbers(recipe, _PORTABLE_ABILITIES, "portable ONNX")
     else:
-        check_numbers(recipe, ABILITIES, "ONNX")
+        check_numbers(recipe, _ABILITIES, "ONNX")
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -91,4 +145,4 @@ def calibrates(recipe: Recipe) -> bool:
     Returns:
         True if it does.
     """
-    return DYNAMIC_INT8 in (rule.numbers for rule in recipe.rules)
+    return bool({DYNAMIC_INT8, DYNAMIC_INT4} & {rule.numbers for rule in recipe.rules})

@@ -22,6 +22,7 @@ from kzoo_export.recipe import (
     Numbers,
     Recipe,
 )
+from kzoo_export.samples import enough
 from kzoo_export.spec import NOTHING_DECLARED, Signature
 from kzoo_export.tflite import flatbuffer
 
@@ -32,8 +33,6 @@ _ABILITIES: Abilities = {
     DYNAMIC_INT4: ("dense",),
     **dict.fromkeys(STATIC, OPERATIONS),
 }
-# Ranges of fewer samples would be those of chance.
-_FEWEST = 8
 
 
 def quantize(
@@ -71,14 +70,14 @@ def quantize(
     number_names(model)
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.is_static:
-        ranges = _make_quantizable(model, recipe, _enough(samples))
+        ranges = _make_quantizable(model, recipe, enough(samples))
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
     rounded = _round(model, recipe, chosen, samples, signature)
     operations = choose_operations(model, recipe, chosen)
     if ranges:
         from kzoo_export.tflite.sensitivity import choose_int16
 
-        operations = choose_int16(model, operations, ranges, _enough(samples), recipe, signature)
+        operations = choose_int16(model, operations, ranges, enough(samples), recipe, signature)
     made = quantize_operations(model, operations, ranges)
     if rounded:
         from kzoo_export.tflite.passes.int4 import refine
@@ -106,7 +105,7 @@ def _round(
     if recipe.wide_share and moments:
         from kzoo_export.tflite.sensitivity import loss_meter
 
-        loss = loss_meter(model, _enough(samples), signature)
+        loss = loss_meter(model, enough(samples), signature)
         wide = choose_wide(
             {name: rounded[name] for name in moments},
             lambda name: loss(with_rounded(model, name, rounded[name])),
@@ -130,7 +129,7 @@ def _moments(
         return {}
     tensors = set().union(*read.values())
     content = flatbuffer.write(model)
-    found = measure_moments(content, _enough(samples), tensors, signature.mask)
+    found = measure_moments(content, enough(samples), tensors, signature.mask)
     return {weight: merge(found[each] for each in sorted(read[weight])) for weight in read}
 
 
@@ -158,17 +157,6 @@ def _make_quantizable(
         low, high = ranges[name]
         ranges[name] = low * factor, high * factor
     return ranges
-
-
-def _enough(samples: Samples | None) -> Samples:
-    """Refuse to calibrate on too little."""
-    count = 0 if samples is None else len(next(iter(samples.values())))
-    if samples is None or count < _FEWEST:
-        raise ValueError(
-            f"`calibration` must have at least {_FEWEST} samples for a recipe that calibrates. "
-            f"Received: {count}"
-        )
-    return samples
 
 
 def check(recipe: Recipe, portable: bool = False) -> None:

@@ -37,6 +37,8 @@ class Editor:
         Returns:
             The output, or a tuple of them.
         """
+        if domain:
+            self.graph.opset_imports.setdefault(domain, 1)
         node = ir.node(op, list(inputs), attributes, domain=domain, num_outputs=outputs)
         self.graph.insert_before(self.place, node)
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
@@ -116,8 +118,8 @@ def weights_in_use(graph: ir.Graph) -> Iterator[tuple[ir.Value, np.ndarray]]:
 class Product:
     """One activation @ matrix, plus a bias if one is added at once.
 
-    `stored` is the constant as the graph has it, `matrix` (K, N) the same as it is multiplied,
-    `output` the result with the bias.
+    `stored` is the constant as the graph has it, `matrix` (K, N) the same as it is multiplied, its
+    transpose if `is_transposed`, `output` the result with the bias.
     """
 
     node: ir.Node
@@ -126,6 +128,7 @@ class Product:
     matrix: np.ndarray
     output: ir.Value
     bias: ir.Value | None = None
+    is_transposed: bool = False
 
 
 def products(graph: ir.Graph) -> Iterator[Product]:
@@ -161,7 +164,7 @@ def _product(node: ir.Node) -> Product | None:
         return None
     output, bias = _biased(node)
     matrix = matrix.T if transposed else matrix
-    return Product(node, activation, stored, matrix, output, bias)
+    return Product(node, activation, stored, matrix, output, bias, transposed)
 
 
 def _biased(node: ir.Node) -> tuple[ir.Value, ir.Value | None]:

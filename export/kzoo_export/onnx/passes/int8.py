@@ -18,6 +18,8 @@ from kzoo_export.onnx.passes.weights import lookups
 from kzoo_export.outliers import smoothing_factors
 
 _LEVELS = 127
+# No scale is below it: numbers that small have fewer bits than others, and quotients of them none.
+_TINY = np.finfo(np.float32).tiny
 
 
 def quantize_products(
@@ -32,7 +34,7 @@ def quantize_products(
         names: The weights whose products are quantized.
     """
     graph = model.graph
-    _separate_biases(graph)
+    separate_biases(graph)
     names, magnitudes = split_units(graph, magnitudes, names)
     readers: dict[ir.Value, list[Product]] = {}
     for product in products(graph):
@@ -58,8 +60,12 @@ def store_weights(model: ir.Model, names: Set[str]) -> None:
             _store_integers(graph, value, value.const_value.numpy())
 
 
-def _separate_biases(graph: ir.Graph) -> None:
-    """Take biases out of fused operations and sums: an integer product adds its bias at no cost."""
+def separate_biases(graph: ir.Graph) -> None:
+    """Take biases out of fused operations and sums: an integer product adds its bias at no cost.
+
+    Args:
+        graph: The graph, changed in place.
+    """
     for node in list(graph):
         edit = Editor(graph, node)
         if (node.domain, node.op_type) == ("com.microsoft", "BiasGelu"):
@@ -84,8 +90,8 @@ def symmetric(array: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
         The int8 elements and the scales, which have the shape of the array with all other axes 1.
     """
     others = tuple(i for i in range(array.ndim) if i != axis % array.ndim)
-    scales = np.abs(array).max(axis=others, keepdims=True) / np.float32(_LEVELS)
-    scales = np.where(scales > 0, scales, np.float32(1.0)).astype(np.float32)
+    largest = np.abs(array).max(axis=others, keepdims=True)
+    scales = np.maximum(largest, _TINY * _LEVELS).astype(np.float32) / np.float32(_LEVELS)
     return np.clip(np.rint(array / scales), -_LEVELS, _LEVELS).astype(np.int8), scales
 
 
@@ -106,7 +112,7 @@ def exact_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pairs = pairs.reshape(-1, 2, matrix.shape[1])
     sums = np.maximum(pairs.clip(min=0).sum(1), -pairs.clip(max=0).sum(1)).max(0, keepdims=True)
     # Rounding can add half a step to each of the two: 127 leaves room for it.
-    scales = np.maximum(sums, np.finfo(np.float32).tiny * _LEVELS) / np.float32(_LEVELS)
+    scales = np.maximum(sums, _TINY * _LEVELS) / np.float32(_LEVELS)
     return np.rint(matrix / scales).astype(np.int8), scales.astype(np.float32)
 
 

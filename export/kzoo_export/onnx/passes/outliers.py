@@ -10,7 +10,7 @@ columns of the first matrix and rows of the second. A thin layer of those units 
 float32 (Dettmers et al., LLM.int8(), 2022, section 3.2, have the idea, but choose at run time).
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -19,105 +19,12 @@ import onnx_ir as ir
 from kzoo_export.onnx.passes.graph import Editor, Product, only_use, products
 from kzoo_export.outliers import outlying
 
-# Rows of samples that are looked at.
-_ROWS = 64
-# The size of an open axis where no samples are known.
-_OPEN_LENGTH = 16
 # Activations that are zero at zero: a unit without weights is silent.
 _ACTIVATIONS = ("Gelu", "Relu")
 # A thin layer has at most this many units.
 _MOST = 16
 # What the matrices of thin layers are called, after the ones they are taken from.
 _SUFFIX = "_units"
-
-
-def channel_magnitudes(model: ir.Model, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run the float32 model and keep the largest magnitude of every channel.
-
-    Args:
-        model: The float32 model.
-        samples: Inputs by name, any number of rows.
-
-    Returns:
-        One magnitude for each channel, by the name of each value that enters a product with a
-        weight.
-    """
-    names = sorted({product.activation.name for product in products(model.graph)})
-    given = {name: _channels(samples[name]) for name in names if name in samples}
-    computed = [name for name in names if name not in given]
-    if not computed:
-        return given
-    session = _probe(model, computed)
-    batch_size = _size(model.graph.inputs[0].shape[0])
-    inputs = [value.name for value in model.graph.inputs]
-    num_rows = len(samples[inputs[0]])
-    found = [np.float32(0.0)] * len(computed)
-    for start in range(0, min(_ROWS, num_rows), batch_size):
-        rows = np.arange(start, start + batch_size) % num_rows
-        outputs = session.run(computed, {name: samples[name][rows] for name in inputs})
-        found = [np.maximum(_channels(a), before) for a, before in zip(outputs, found, strict=True)]
-    return {**given, **dict(zip(computed, found, strict=True))}
-
-
-def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
-    """Make inputs for a model of which no samples are known.
-
-    Args:
-        model: The model.
-        seed: Seed of the numbers.
-
-    Returns:
-        A few rows for each input: indices inside the tables they look up, ones for other integers,
-        normal numbers for the rest.
-    """
-    generator = np.random.default_rng(seed)
-    return {value.name: _random(value, generator) for value in model.graph.inputs}
-
-
-def _random(value: ir.Value, generator: np.random.Generator) -> np.ndarray:
-    first, *rest = value.shape
-    sizes = [_size(first), *(_size(size, _OPEN_LENGTH) for size in rest)]
-    shape = (-(-_ROWS // sizes[0]) * sizes[0], *sizes[1:])
-    dtype = value.dtype.numpy()
-    if np.issubdtype(dtype, np.floating):
-        return generator.normal(size=shape).astype(dtype)
-    highest = max(_table_sizes(value), default=2)
-    return generator.integers(1, highest, shape, dtype=dtype)
-
-
-def _size(size: Any, otherwise: int = 1) -> int:
-    """Return the size of an axis, or another one where it is open."""
-    return size if isinstance(size, int) else otherwise
-
-
-def _table_sizes(value: ir.Value) -> list[int]:
-    """Sizes of the tables that a value looks up, directly or after a cast."""
-    sizes = []
-    for node, place in value.uses():
-        if node.op_type == "Cast":
-            sizes += _table_sizes(node.outputs[0])
-        elif node.op_type == "Gather" and place == 1 and node.inputs[0].const_value is not None:
-            sizes.append(int(node.inputs[0].shape[0]))
-    return sizes
-
-
-def _channels(array: np.ndarray) -> np.ndarray:
-    return np.asarray(np.abs(array).reshape(-1, array.shape[-1]).max(0))
-
-
-def _probe(model: ir.Model, names: Sequence[str]) -> Any:
-    """Load the model with other values as its outputs."""
-    import onnxruntime
-
-    probed = model.clone()
-    values = {value.name: value for node in probed.graph for value in node.outputs}
-    probed.graph.outputs.clear()
-    probed.graph.outputs.extend(values[name] for name in names)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        ir.to_proto(probed).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def split_units(

@@ -60,7 +60,7 @@ def weights_by_name(graph: ir.Graph) -> dict[str, Weight]:
         The weights by name, which is also the path of the layer.
     """
     return {
-        value.name: Weight(value.name, _operation(value, array.ndim), array.shape[-1])
+        value.name: Weight(value.name, _operation(value, array.ndim), _width(value, array))
         for value, array in weights_in_use(graph)
     }
 
@@ -76,6 +76,16 @@ def _operation(value: ir.Value, ndim: int) -> str:
         else:
             found.append(_OPERATIONS.get(node.op_type, "other") if ndim > 1 else "other")
     return first_use(found)
+
+
+def _width(value: ir.Value, array: np.ndarray) -> int:
+    """Count the numbers of a row: what one lookup gives, or what one unit of a product reads."""
+    by_column = any(
+        node.op_type == "MatMul"
+        or (node.op_type == "Gemm" and not node.attributes.get_int("transB", 0))
+        for node, _ in value.uses()
+    )
+    return int(array.shape[-2 if by_column and array.ndim > 1 else -1])
 
 
 def is_lookup(node: ir.Node, table: ir.Value) -> bool:

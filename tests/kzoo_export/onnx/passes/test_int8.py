@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from kzoo_export.onnx import calibrate
 from kzoo_export.onnx.passes import outliers
 from kzoo_export.onnx.passes.int8 import (
     exact_columns,
@@ -69,7 +70,7 @@ def test_outliers_are_smoothed(tmp_path: Path) -> None:
     x[..., [5, 40]] *= 50.0
     # As in trained models, where channels that are large have small weights.
     w[[5, 40]] /= 50.0
-    magnitudes = outliers.channel_magnitudes(parse(PRODUCT, w=w, b=b), {"x": x})
+    magnitudes = calibrate.measure_channels(parse(PRODUCT, w=w, b=b), {"x": x})
     np.testing.assert_array_equal(magnitudes["x"], np.abs(x).max((0, 1)))
     assert list(outlying(magnitudes["x"])) == [5, 40]
     smooth, rough = parse(PRODUCT, w=w, b=b), parse(PRODUCT, w=w, b=b)
@@ -97,7 +98,7 @@ def test_outlying_units_become_a_layer_of_their_own(
     constants["v"][[3, 9]] /= 50.0
     original = parse(text, **constants)
     expected = run(original, tmp_path, x=x)
-    magnitudes = outliers.channel_magnitudes(original, {"x": x})
+    magnitudes = calibrate.measure_channels(original, {"x": x})
     split = original.clone()
     names, left = outliers.split_units(split.graph, magnitudes, {"w", "v"})
     others = set() if activation == "Tanh" else {"w_others", "v_others"}
@@ -166,7 +167,7 @@ def test_random_samples_fit_the_inputs() -> None:
     text = """g (int32[2,7] ids, float[2,7,32] x) => (float[2,7,32] y) {
         rows = Gather <axis: int = 0> (table, ids) y = Add (rows, x)
     }"""
-    samples = outliers.random_samples(parse(text, table=normal(50, 32)))
+    samples = calibrate.random_samples(parse(text, table=normal(50, 32)))
     assert samples["ids"].dtype == np.int32
     assert 0 <= samples["ids"].min() <= samples["ids"].max() < 50
     assert samples["x"].shape == (len(samples["ids"]), 7, 32)

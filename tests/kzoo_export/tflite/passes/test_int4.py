@@ -144,9 +144,3 @@ def test_too_few_samples(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`calibration` must have at least 8 samples"):
         quantize.quantize(path, tmp_path / "a.tflite", RECIPE, {"features": FEATURES[:7]})
     assert not list(tmp_path.iterdir())
-
-
-def test_onnx_has_no_such_recipe_yet(tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64)])
-    with pytest.raises(ValueError, match=r"that ONNX files can have.*Received: .*int4, dynamic"):
-        export(model, tmp_path / "a.onnx", recipe="weight_int4")
