@@ -9,7 +9,7 @@ import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Choice
-from kzoo_export.mixed import choose_wide
+from kzoo_export.mixed import widen
 from kzoo_export.onnx.convert import write
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
@@ -104,10 +104,7 @@ def _round(
         numbers = {name: _as_stored(found[name][0], choices[name]) for name in found}
         constants = {each for arrays in numbers.values() for each in arrays}
         loss = calibrate.loss_meter(model, constants, samples, signature)
-        wide = choose_wide(choices, lambda name: loss(numbers[name]), recipe.wide_share)
-        chosen[DYNAMIC_INT4] -= wide
-        chosen[DYNAMIC_INT8] |= wide
-        choices = {name: choice for name, choice in choices.items() if name not in wide}
+        return widen(chosen, choices, lambda name: loss(numbers[name]), recipe.wide_share)
     return choices
 
 

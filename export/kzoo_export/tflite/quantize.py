@@ -9,10 +9,9 @@ import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Moments, merge
-from kzoo_export.mixed import choose_wide
+from kzoo_export.mixed import widen
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
-    DYNAMIC_INT8,
     FLOAT16,
     INT4,
     OPERATIONS,
@@ -106,14 +105,10 @@ def _round(
         from kzoo_export.tflite.sensitivity import loss_meter
 
         loss = loss_meter(model, enough(samples), signature)
-        wide = choose_wide(
-            {name: rounded[name] for name in moments},
-            lambda name: loss(with_rounded(model, name, rounded[name])),
+        return widen(
+            *(chosen, rounded, lambda name: loss(with_rounded(model, name, rounded[name]))),
             recipe.wide_share,
         )
-        chosen[DYNAMIC_INT4] -= wide
-        chosen[DYNAMIC_INT8] |= wide
-        rounded = {name: choice for name, choice in rounded.items() if name not in wide}
     return rounded
 
 

@@ -19,6 +19,8 @@ from kzoo_export.recipe import BLOCK
 _LEVELS = 7
 # What MatMulNBits rounds activations to: 8 bits, with a scale for each block.
 _TO_INT8 = 4
+# What may read a weight of 4 bits.
+_READERS = {"MatMul", "Gemm", "Transpose", "Gather"}
 # Shares of the largest magnitude of a block that are tried as its range.
 _SHARES = np.linspace(0.7, 1.0, 13, dtype=np.float32)
 
@@ -65,13 +67,16 @@ def products_of(model: ir.Model, names: Set[str]) -> dict[str, list[Product]]:
     for product in products(model.graph):
         if product.stored.name in names:
             found.setdefault(str(product.stored.name), []).append(product)
-    missing = sorted(names - set(found))
-    if missing:
-        raise RecipeError(
-            "Only a product with a matrix (MatMul, Gemm) has a kernel for 4 bits, and "
-            f"{missing[0]} is multiplied by another operation. Give it other numbers by an "
-            "override with its `scope`"
-        )
+    for name in sorted(names):
+        group = found.get(name, [])
+        readers = {node.op_type for product in group for node, _ in product.stored.uses()}
+        one_way = len({product.is_transposed for product in group}) == 1
+        if not one_way or not readers <= _READERS:
+            raise RecipeError(
+                "Only a product with a matrix (MatMul, Gemm) has a kernel for 4 bits, and "
+                f"{name} is multiplied by another operation, or as its transpose as well. Give it "
+                "other numbers by an override with its `scope`"
+            )
     return found
 
 

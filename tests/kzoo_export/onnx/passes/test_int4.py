@@ -160,9 +160,16 @@ def test_layers_that_lose_most_get_8_bits(tmp_path: Path) -> None:
     assert "v_int4" in made.graph.initializers
 
 
-def test_products_without_a_kernel_are_named(tmp_path: Path) -> None:
-    text = f"""g (float[1,10,{WIDTH}] x) => (float[1,10,{WIDTH}] y) {{
-        y = Einsum <equation = "abk,kn->abn"> (x, w) }}"""
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        'y = Einsum <equation = "abk,kn->abn"> (x, w)',
+        'a = Einsum <equation = "abk,kn->abn"> (x, w) y = MatMul (a, w)',
+        "a = MatMul (x, w) t = Transpose <perm = [1, 0]> (w) y = MatMul (a, t)",
+    ],
+)
+def test_products_without_a_kernel_are_named(nodes: str, tmp_path: Path) -> None:
+    text = f"g (float[1,10,{WIDTH}] x) => (float[1,10,{WIDTH}] y) {{ {nodes} }}"
     model = parse(text, w=normal(WIDTH, WIDTH))
     with pytest.raises(RecipeError, match=r"Only a product with a matrix .* and w is multiplied"):
         quantized(model, tmp_path, {"x": normal(16, 10, WIDTH)}, "weight_int4")
