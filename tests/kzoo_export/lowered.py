@@ -47,7 +47,10 @@ def lower(model: keras.Model, inputs: Inputs, folder: Path) -> Lowered:
 def make(lowered: Lowered, target: Path, recipe: Recipe) -> None:
     """Write the file of a recipe."""
     quantizer = importlib.import_module(f"kzoo_export.{lowered.spec.format}.quantize")
-    samples = lowered.inputs if quantizer.calibrates(recipe) else None
+    samples = None
+    if quantizer.calibrates(recipe):
+        # As many rows as calibration asks for.
+        samples = {name: np.concatenate([array] * 8) for name, array in lowered.inputs.items()}
     quantizer.quantize(lowered.path, target, recipe, samples)
 
 
