@@ -28,6 +28,23 @@ class Moments(NamedTuple):
         return self.sums / max(self.rows, 1)
 
 
+def moments_of(tensor: np.ndarray, mask: np.ndarray | None = None) -> Moments:
+    """Add up what is known of the rows of a tensor.
+
+    Args:
+        tensor: Inputs of a layer, (.., K).
+        mask: A padding mask (B, T): of a tensor with a row for each token, only real positions
+            count.
+
+    Returns:
+        The moments of the rows.
+    """
+    rows = tensor.reshape(-1, tensor.shape[-1])
+    if mask is not None and mask.size == len(rows):
+        rows = rows[mask.reshape(-1) != 0]
+    return Moments(rows.T @ rows, rows.sum(axis=0), len(rows))
+
+
 def merge(parts: Iterable[Moments]) -> Moments:
     """Add up what is known of several sets of inputs.
 
@@ -106,13 +123,11 @@ class Choice(NamedTuple):
     """A weight in 4 bits, and the bias of its layer with what rounding takes in the mean."""
 
     rounded: Rounded
-    bias: str | None = None
-    shifted: np.ndarray | None = None
+    bias: tuple[str, np.ndarray] | None = None
 
     def numbers(self, name: str) -> dict[str, np.ndarray]:
         """Give the float numbers that it stands for, of the weight (N, K) and of the bias."""
-        found = {name: self.rounded.values}
-        return found if self.bias is None else {**found, self.bias: np.asarray(self.shifted)}
+        return dict([(name, self.rounded.values), *([self.bias] if self.bias else [])])
 
 
 def round_layer(
@@ -133,7 +148,7 @@ def round_layer(
     if bias is None:
         return Choice(rounded)
     name, numbers = bias
-    return Choice(rounded, name, numbers + mean_error(matrix, rounded, moments))
+    return Choice(rounded, (name, numbers + mean_error(matrix, rounded, moments)))
 
 
 def round_to_nearest(matrix: np.ndarray, block: int) -> Rounded:

@@ -46,7 +46,7 @@ def choose_wide(
     sizes = {name: choice.rounded.elements.size for name, choice in rounded.items()}
     room = share * sum(sizes.values())
     chosen = set()
-    for name in sorted(rounded, key=loss, reverse=True) if share else ():
+    for name in sorted(rounded, key=loss, reverse=True):
         if sizes[name] <= room:
             chosen.add(name)
             room -= sizes[name]

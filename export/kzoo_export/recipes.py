@@ -3,6 +3,11 @@
 from kzoo.arguments import close_matches
 from kzoo_export.recipe import Override, Recipe, Tolerance
 
+_IN_4_BITS = (
+    Override("int4", "dynamic_int8", operation="dense"),
+    Override("int4", operation="embedding"),
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -75,10 +80,7 @@ RECIPES = {
             tolerance=Tolerance(cosine_mean=0.94, cosine_min=0.75, max_abs=1.0, agreement=0.6),
             size_ratio=0.15,
             description="dense layers and tables in 4 bits, rounded on samples",
-            overrides=(
-                Override("int4", "dynamic_int8", operation="dense"),
-                Override("int4", operation="embedding"),
-            ),
+            overrides=_IN_4_BITS,
         ),
         # The layers that lose most have the noise of 8 bits: a third of the loss of weight_int4 is
         # left. MiniLM keeps 0.996 (least 0.988): the bounds leave four times the mean loss.
@@ -89,10 +91,7 @@ RECIPES = {
             tolerance=Tolerance(cosine_mean=0.98, cosine_min=0.92, max_abs=0.8, agreement=0.7),
             size_ratio=0.18,
             description="as weight_int4, with 8 bits for the layers that lose most",
-            overrides=(
-                Override("int4", "dynamic_int8", operation="dense"),
-                Override("int4", operation="embedding"),
-            ),
+            overrides=_IN_4_BITS,
             wide_share=0.6,
         ),
         # 16 bits hold activations to a few thousandths of a percent, so that the weights are what

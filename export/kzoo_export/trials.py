@@ -176,6 +176,27 @@ def single_batch(inputs: Sequence[TensorSpec], arrays: Arrays) -> dict[str, np.n
     return next(batches(arrays, max(1, inputs[0].shape[0])))
 
 
+def run_rows(
+    call: Callable[[dict[str, np.ndarray]], Arrays], arrays: Arrays, batch_size: int
+) -> dict[str, np.ndarray]:
+    """Run every row, a batch at a time.
+
+    Args:
+        call: Computes outputs by name of a batch.
+        arrays: Arrays by name, equally many rows each.
+        batch_size: Rows of every batch.
+
+    Returns:
+        The outputs by name, with as many rows.
+    """
+    made = [call(batch) for batch in batches(arrays, batch_size)]
+    num_rows = len(next(iter(arrays.values())))
+    return {
+        name: np.concatenate([np.asarray(each[name]) for each in made])[:num_rows]
+        for name in made[0]
+    }
+
+
 def batches(arrays: Arrays, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     """Cut rows into batches of one size; the last one is filled up by repeating its last row.
 

@@ -1,7 +1,8 @@
 """Compare the outputs of a file with those of its model, each as its kind asks."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,8 +12,14 @@ from kzoo_export.recipe import Recipe
 from kzoo_export.spec import Signature
 from kzoo_export.trials import Trial
 
+Arrays = Mapping[str, np.ndarray]
+# Whatever computes outputs: a model, or the numbers of some of its constants.
+Subject = TypeVar("Subject")
+
 # Single numbers that lie closer together, against their size, are one number in float32.
 _RESOLUTION = 1e-6
+# Rows that are run to see what other numbers lose.
+_FEW = 8
 # Outputs of different samples with a larger cosine on average hardly depend on the input.
 _ALIKE = 0.999
 # A row this much smaller than the typical row has no direction worth comparing; its error still
@@ -88,6 +95,34 @@ def compare_outputs(
         compare_output(name, actual[name], array, mask, signature.output_kinds.get(name))
         for name, array in expected.items()
     ]
+
+
+def compare_with(
+    run: Callable[[Subject, Arrays], Arrays],
+    subject: Subject,
+    samples: Arrays,
+    signature: Signature,
+) -> Callable[[Subject], float]:
+    """Prepare to measure what others lose beside a float model.
+
+    Args:
+        run: Computes the outputs of anything on rows of samples.
+        subject: What `run` takes for the float model.
+        samples: Samples by input name, a few of which are run.
+        signature: The kinds of inputs and outputs.
+
+    Returns:
+        A function of what `run` takes: the mean of what the outputs lose.
+    """
+    rows = np.unique(np.linspace(0, len(next(iter(samples.values()))) - 1, _FEW).astype(int))
+    few = {name: array[rows] for name, array in samples.items()}
+    expected = run(subject, few)
+
+    def loss(other: Subject) -> float:
+        compared = compare_outputs(run(other, few), expected, few, signature)
+        return float(np.mean([output.loss for output in compared]))
+
+    return loss
 
 
 def compare_output(

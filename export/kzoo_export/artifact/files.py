@@ -17,7 +17,7 @@ import numpy as np
 from kzoo_export.artifact.report import Inspection, Report
 from kzoo_export.errors import ExportError
 from kzoo_export.spec import TensorSpec, format_of
-from kzoo_export.trials import batches
+from kzoo_export.trials import run_rows
 
 
 class Runner(Protocol):
@@ -102,13 +102,7 @@ def run_batches(
     Returns:
         Outputs by name, with as many rows.
     """
-    batch_size = batch_size or max(1, runner.inputs[0].shape[0])
-    num_rows = len(next(iter(arrays.values())))
-    outputs = [runner(batch) for batch in batches(arrays, batch_size)]
-    return {
-        tensor.name: np.concatenate([np.asarray(out[tensor.name]) for out in outputs])[:num_rows]
-        for tensor in runner.outputs
-    }
+    return run_rows(runner, arrays, batch_size or max(1, runner.inputs[0].shape[0]))
 
 
 def check_target(path: Path) -> None:

@@ -6,18 +6,16 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.artifact.compare import compare_outputs
-from kzoo_export.gptq import Moments, merge
+from kzoo_export.artifact.compare import compare_with
+from kzoo_export.gptq import Moments, merge, moments_of
 from kzoo_export.onnx.passes.graph import products
 from kzoo_export.spec import Signature
-from kzoo_export.trials import batches
+from kzoo_export.trials import batches, run_rows
 
 # Rows of samples that channels are measured on.
 _ROWS = 64
 # The size of an open axis where no samples are known.
 _OPEN_LENGTH = 16
-# Rows that a graph is run on to see what other numbers lose.
-_FEW = 8
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -60,12 +58,9 @@ def measure_moments(
     """
     found: dict[str, Moments] = {}
     for batch in _run(model, names, samples):
-        real = None if mask is None else batch[mask].reshape(-1) != 0
+        real = None if mask is None else batch[mask]
         for name in names:
-            rows = batch[name].reshape(-1, batch[name].shape[-1])
-            if real is not None and len(real) == len(rows):
-                rows = rows[real]
-            moments = Moments(rows.T @ rows, rows.sum(axis=0), len(rows))
+            moments = moments_of(batch[name], real)
             found[name] = merge((found[name], moments)) if name in found else moments
     return found
 
@@ -89,22 +84,14 @@ def loss_meter(
         opened.graph.inputs.append(opened.graph.initializers[name])
     outputs = [str(value.name) for value in model.graph.outputs]
     session = _session(opened)
-    rows = np.linspace(0, len(next(iter(samples.values()))) - 1, _FEW).astype(int)
-    few = {name: array[np.unique(rows)] for name, array in samples.items()}
-    count, size = len(np.unique(rows)), _batch_size(model)
 
-    def run(numbers: Arrays) -> dict[str, np.ndarray]:
-        made = [session.run(outputs, {**batch, **numbers}) for batch in batches(few, size)]
-        joined = (np.concatenate(arrays)[:count] for arrays in zip(*made, strict=True))
-        return dict(zip(outputs, joined, strict=True))
+    def run(numbers: Arrays, rows: Arrays) -> dict[str, np.ndarray]:
+        def call(batch: Arrays) -> dict[str, np.ndarray]:
+            return dict(zip(outputs, session.run(outputs, {**batch, **numbers}), strict=True))
 
-    expected = run({})
+        return run_rows(call, rows, _batch_size(model))
 
-    def loss(numbers: Arrays) -> float:
-        compared = compare_outputs(run(numbers), expected, few, signature)
-        return float(np.mean([output.loss for output in compared]))
-
-    return loss
+    return compare_with(run, {}, samples, signature)
 
 
 def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:

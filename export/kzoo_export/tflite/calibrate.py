@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from kzoo_export.gptq import Moments, merge
+from kzoo_export.gptq import Moments, merge, moments_of
 from kzoo_export.tflite import flatbuffer
-from kzoo_export.trials import batches
+from kzoo_export.trials import batches, run_rows
 
 Arrays = Mapping[str, np.ndarray]
 # LiteRT warns of the memory of what is wanted here.
@@ -78,15 +78,11 @@ def measure_moments(
     """
     found: dict[str, Moments] = {}
     for batch, read in _run(content, samples):
-        real = None if mask is None else batch[mask].reshape(-1) != 0
+        real = None if mask is None else batch[mask]
         for name, tensor in read():
-            if name not in names:
-                continue
-            rows = tensor.reshape(-1, tensor.shape[-1])
-            if real is not None and len(real) == len(rows):
-                rows = rows[real]
-            moments = Moments(rows.T @ rows, rows.sum(axis=0), len(rows))
-            found[name] = merge((found[name], moments)) if name in found else moments
+            if name in names:
+                moments = moments_of(tensor, real)
+                found[name] = merge((found[name], moments)) if name in found else moments
     return found
 
 
@@ -103,9 +99,7 @@ def run_outputs(content: bytes, samples: Arrays) -> dict[str, np.ndarray]:
     from ai_edge_litert.interpreter import Interpreter
 
     call, rows = _signature(Interpreter(model_content=content, num_threads=2))
-    made = [call(**batch) for batch in batches(_needed(call, samples), rows)]
-    count = len(next(iter(samples.values())))
-    return {name: np.concatenate([each[name] for each in made])[:count] for name in made[0]}
+    return run_rows(lambda batch: call(**batch), _needed(call, samples), rows)
 
 
 def _run(

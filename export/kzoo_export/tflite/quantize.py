@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
-from kzoo_export.gptq import Moments, merge
+from kzoo_export.gptq import Choice, Moments, merge
 from kzoo_export.mixed import widen
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
@@ -92,7 +92,7 @@ def _round(
     chosen: dict[Numbers, set[str]],
     samples: Samples | None,
     signature: Signature,
-) -> dict[str, Any]:
+) -> dict[str, Choice]:
     """Round the weights that get 4 bits; a share of those of dense layers gets 8 instead."""
     in_4_bits = chosen[INT4] | chosen[DYNAMIC_INT4]
     if not in_4_bits:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kzoo_export.artifact.compare import compare_outputs
+from kzoo_export.artifact.compare import compare_with
 from kzoo_export.recipe import STATIC_INT8, Numbers, Recipe
 from kzoo_export.spec import Signature
 from kzoo_export.tflite import flatbuffer
@@ -23,9 +23,6 @@ from kzoo_export.tflite.passes.static import (
     quantize_operations,
     with_int16,
 )
-
-# Calibration samples that a file is run on.
-_SAMPLES = 8
 
 Arrays = Mapping[str, np.ndarray]
 Operations = dict[str, Numbers]
@@ -96,17 +93,9 @@ def loss_meter(model: Any, samples: Arrays, signature: Signature) -> Callable[[A
     Returns:
         A function of a `ModelT`: the mean of what its outputs lose.
     """
-    rows = np.linspace(0, len(next(iter(samples.values()))) - 1, _SAMPLES).astype(int)
-    few = {name: array[np.unique(rows)] for name, array in samples.items()}
-    expected = run_outputs(flatbuffer.write(model), few)
-
-    def loss(other: Any) -> float:
-        compared = compare_outputs(
-            run_outputs(flatbuffer.write(other), few), expected, few, signature
-        )
-        return float(np.mean([output.loss for output in compared]))
-
-    return loss
+    return compare_with(
+        lambda other, rows: run_outputs(flatbuffer.write(other), rows), model, samples, signature
+    )
 
 
 def _alike(names: list[str]) -> list[list[str]]:

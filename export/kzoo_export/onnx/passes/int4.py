@@ -134,8 +134,9 @@ def _multiply_blocks(edit: Editor, product: Product, choice: Choice) -> None:
         accuracy_level=_TO_INT8,
     )
     bias = product.bias
-    if choice.bias is not None and choice.shifted is not None:
-        bias = edit.constant(f"{choice.bias}_shifted", choice.shifted.astype(np.float32))
+    if choice.bias is not None:
+        name, shifted = choice.bias
+        bias = edit.constant(f"{name}_shifted", shifted.astype(np.float32))
     if bias is not None:
         result = edit.add("Add", result, bias)
     edit.replace(product.output, result)

@@ -91,8 +91,9 @@ def refine(made: Any, choices: Mapping[str, Choice]) -> None:
             if name not in indices or each.tensors[indices[name]].type != _INT4:
                 continue
             _store(graph, each.tensors[indices[name]], choice.rounded)
-            if choice.bias is not None and choice.shifted is not None:
-                graph.set_constant(indices[choice.bias], choice.shifted)
+            if choice.bias is not None:
+                bias, shifted = choice.bias
+                graph.set_constant(indices[bias], shifted)
 
 
 def with_rounded(model: Any, name: str, choice: Choice) -> Any:

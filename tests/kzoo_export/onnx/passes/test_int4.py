@@ -71,7 +71,7 @@ def test_runtime_looks_up_what_is_stored(
     np.testing.assert_array_equal(run(model, tmp_path, ids=ids), expected)
 
 
-# A bias of one product, a product and its transpose of one weight, in one graph.
+# A product with a bias, and one with a weight that is transposed.
 PRODUCTS = f"""g (float[1,10,{WIDTH}] x) => (float[1,10,{ROWS}] y, float[1,10,{ROWS}] z) {{
     h = MatMul (x, w) y = Add (h, b) t = Tanh (x) s = Transpose <perm = [1, 0]> (v)
     z = MatMul (t, s) }}"""
@@ -135,8 +135,9 @@ def test_stored_numbers_are_those_that_were_rounded(
     names = {str(product.activation.name) for group in found.values() for product in group}
     choices = int4.round_products(found, measure_moments(model, rows, names))
     x = rows["x"].astype(np.float64)
+    numbers = choices["w"].numbers("w")
     expected = {
-        "y": x @ choices["w"].rounded.values.T + choices["w"].shifted,
+        "y": x @ numbers["w"].T + numbers["b"],
         "z": np.tanh(x) @ choices["v"].rounded.values.T,
     }
     int4.store_products(model, choices)
