@@ -122,7 +122,7 @@ def add_constant(model: Any, graph: Any, name: str, array: np.ndarray) -> int:
         model: The model that has the graph.
         graph: A `SubGraphT`.
         name: Name of the tensor.
-        array: An array of int32, float16 or float32.
+        array: An array of int16, int32, float16 or float32.
 
     Returns:
         The index of the new tensor.
@@ -130,6 +130,7 @@ def add_constant(model: Any, graph: Any, name: str, array: np.ndarray) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     types = {
+        "int16": schema.TensorType.INT16,
         "int32": schema.TensorType.INT32,
         "float16": schema.TensorType.FLOAT16,
         "float32": schema.TensorType.FLOAT32,

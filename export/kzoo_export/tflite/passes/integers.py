@@ -6,6 +6,7 @@ block. Where activations have scales of their own, found on samples, all operati
 """
 
 import contextlib
+import copy
 import importlib
 import importlib.util
 import io
@@ -24,6 +25,7 @@ from kzoo_export.recipe import (
     DYNAMIC_INT8,
     INT4,
     INT8,
+    STATIC,
     STATIC_INT8,
     STATIC_INT16,
     Numbers,
@@ -37,6 +39,7 @@ from kzoo_export.tflite.versions import computed_with, version_for
 _PACKAGES = ("ai_edge_quantizer", "litert_quantizer")
 _Operation = schema.BuiltinOperator
 _Type = schema.TensorType
+_BATCH_MATMUL = _Operation.BATCH_MATMUL
 _OPERATION_NAMES = flatbuffer.names_of(_Operation)
 _TYPE_NAMES = flatbuffer.names_of(_Type)
 # The versions of operations that take float activations and int8 weights with a scale a channel.
@@ -72,6 +75,8 @@ _CONFIGS: dict[Numbers, dict[str, Any]] = {
     },
 }
 
+# Products with a constant that is no dense weight have kernels for one scale: more make zeros.
+_ONE_SCALE = {"weight_tensor_config": {**_CHANNELS, "granularity": "TENSORWISE"}}
 # What a file takes and gives stays float.
 _UNTOUCHED = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": {}}
 Ranges = Mapping[str, tuple[float, float]]
@@ -119,7 +124,12 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
         named.setdefault(numbers, set()).add(name)
     if not named:
         return model
-    entries = [_entry(_scopes(model, names), _CONFIGS[each]) for each, names in named.items()]
+    entries = []
+    for each, names in named.items():
+        scopes = _scopes(model, names)
+        entries.append(_entry(scopes, _CONFIGS[each]))
+        if each in STATIC:
+            entries.append(_entry(scopes, _CONFIGS[each] | _ONE_SCALE, "BATCH_MATMUL"))
     entries += [{**_UNTOUCHED, "operation": side} for side in ("INPUT", "OUTPUT")]
     with _quiet():
         quantizer = _package().Quantizer(flatbuffer.write(model), entries)
@@ -131,6 +141,7 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
     model = flatbuffer.read(bytes(result.quantized_model))
     for graph in model.subgraphs:
         for operator in graph.operators:
+            _widen_left(model, graph, operator)
             _declare_hybrid(model, graph, operator)
             _declare_integers(model, graph, operator)
             _keep_open_axes(model, graph, operator)
@@ -156,7 +167,7 @@ def _scopes(model: Any, results: Set[str]) -> list[str]:
     return ["".join(f"{name};" for name in names) for names in chosen]
 
 
-def _entry(scopes: Collection[str], config: dict[str, Any]) -> dict[str, Any]:
+def _entry(scopes: Collection[str], config: dict[str, Any], operation: str = "*") -> dict[str, Any]:
     """Write an entry of the quantizer's recipe: operations, and how they are computed.
 
     Nothing is left to its defaults: it writes files that cannot be loaded where the constant of a
@@ -164,7 +175,7 @@ def _entry(scopes: Collection[str], config: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         "regex": f"^(?:{'|'.join(map(re.escape, scopes))})$",
-        "operation": "*",
+        "operation": operation,
         "algorithm_key": "min_max_uniform_quantize",
         "op_config": config,
     }
@@ -200,6 +211,23 @@ def _declare_hybrid(model: Any, graph: Any, operator: Any) -> None:
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
     if hasattr(operator.builtinOptions, "asymmetricQuantizeInputs"):
         operator.builtinOptions.asymmetricQuantizeInputs = True
+
+
+def _widen_left(model: Any, graph: Any, operator: Any) -> None:
+    """Store the constant on the left of a product with int16 as int16, the same numbers.
+
+    The kernel takes int8 on the right alone.
+    """
+    if flatbuffer.operation_of(model.operatorCodes[operator.opcodeIndex]) != _BATCH_MATMUL:
+        return
+    left, right = (graph.tensors[index] for index in operator.inputs)
+    if (left.type, right.type) == (_Type.INT8, _Type.INT16):
+        elements = np.asarray(model.buffers[left.buffer].data, np.uint8).view(np.int8)
+        array = elements.astype(np.int16).reshape(flatbuffer.shape_of(left)) * np.int16(256)
+        widened = flatbuffer.add_constant(model, graph, f"{left.name.decode()}_int16", array)
+        graph.tensors[widened].quantization = quantization = copy.deepcopy(left.quantization)
+        quantization.scale = np.asarray(quantization.scale, np.float32) / 256
+        operator.inputs = [widened, operator.inputs[1]]
 
 
 def _keep_open_axes(model: Any, graph: Any, operator: Any) -> None:
