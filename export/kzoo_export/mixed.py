@@ -1,6 +1,9 @@
-"""Which weights get 8 bits where all others have 4."""
+"""Which weights or operations get more bits than all others."""
 
-from collections.abc import Callable, Mapping
+import bisect
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 from kzoo_export.gptq import Choice
 from kzoo_export.recipe import DYNAMIC_INT4, DYNAMIC_INT8, Numbers
@@ -51,3 +54,38 @@ def choose_wide(
             chosen.add(name)
             room -= sizes[name]
     return frozenset(chosen)
+
+
+def fewest(
+    groups: Iterable[list[str]],
+    loss: Callable[[list[str]], float],
+    holds: Callable[[list[str]], bool],
+) -> list[str]:
+    """Choose the groups that lose most, as few as hold a bound.
+
+    Args:
+        groups: Names that get more bits together.
+        loss: Measures what the outputs lose where one group alone has few bits.
+        holds: Tells whether the bound holds where names have more bits.
+
+    Returns:
+        The names in the chosen groups: those of all groups where no choice holds the bound.
+    """
+    ordered = sorted(groups, key=loss, reverse=True)
+    first = [list(itertools.chain(*ordered[:count])) for count in range(len(ordered) + 1)]
+    return first[bisect.bisect_left(range(len(ordered)), True, key=lambda n: holds(first[n]))]
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Put names together that differ in numbers alone: one operation of every block.
+
+    Args:
+        names: The names.
+
+    Returns:
+        The groups.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"\d+", "", name), []).append(name)
+    return list(groups.values())

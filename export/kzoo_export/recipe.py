@@ -100,7 +100,8 @@ class Recipe:
     what to expect of a large model's file against its float32 weights. Where several `overrides`
     are about one weight, the last one counts. With static int8 activations, `max_loss` bounds what
     the cosine of the outputs may lose, in the mean over calibration samples: operations that lose
-    most get activations of 16 bits, until the bound holds; with `every_product` no product does.
+    most get activations of 16 bits (TFLite) or float ones (ONNX), until the bound holds; with
+    `every_product` no product does.
     Of the dense layers that are rounded to 4 bits on samples, those that lose most get 8 bits, up
     to the part `wide_share` of their weights.
 

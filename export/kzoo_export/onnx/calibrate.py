@@ -12,7 +12,7 @@ from kzoo_export.onnx.passes.graph import products
 from kzoo_export.spec import Signature
 from kzoo_export.trials import batches, run_rows
 
-# Rows of samples that channels are measured on.
+# Rows of samples that show which channels are large.
 _ROWS = 64
 # The size of an open axis where no samples are known.
 _OPEN_LENGTH = 16
@@ -20,24 +20,47 @@ _OPEN_LENGTH = 16
 Arrays = Mapping[str, np.ndarray]
 
 
+def few(samples: Arrays) -> dict[str, np.ndarray]:
+    """Take as many rows of samples as show which channels are large.
+
+    Args:
+        samples: Inputs by name, any number of rows.
+
+    Returns:
+        The first rows.
+    """
+    return {name: array[:_ROWS] for name, array in samples.items()}
+
+
 def measure_channels(model: ir.Model, samples: Arrays) -> dict[str, np.ndarray]:
-    """Run the float32 model and keep the largest magnitude of every channel.
+    """Run the float32 model and keep the least and the largest number of every channel.
 
     Args:
         model: The float32 model.
         samples: Inputs by name, any number of rows.
 
     Returns:
-        One magnitude for each channel, by the name of each value that enters a product with a
+        Two numbers for each channel (D, 2), by the name of each value that enters a product with a
         weight.
+
+    Raises:
+        ValueError: If a value holds NaN or infinity.
     """
     names = {product.activation.name for product in products(model.graph)}
-    few = {name: array[:_ROWS] for name, array in samples.items()}
     found: dict[str, np.ndarray] = {}
-    for batch in _run(model, names, few):
+    for batch in _run(model, names, samples):
         for name in names:
-            largest = np.abs(batch[name]).reshape(-1, batch[name].shape[-1]).max(0)
-            found[name] = np.maximum(largest, found.get(name, np.float32(0.0)))
+            rows = batch[name].reshape(-1, batch[name].shape[-1])
+            low, high = rows.min(axis=0), rows.max(axis=0)
+            if not (np.isfinite(low).all() and np.isfinite(high).all()):
+                raise ValueError(
+                    "`calibration` must give finite numbers everywhere in the model. "
+                    f"Received: NaN or infinity in {name}"
+                )
+            if name in found:
+                low = np.minimum(low, found[name][:, 0])
+                high = np.maximum(high, found[name][:, 1])
+            found[name] = np.stack([low, high], axis=1)
     return found
 
 
@@ -82,16 +105,32 @@ def loss_meter(
     opened = model.clone()
     for name in constants:
         opened.graph.inputs.append(opened.graph.initializers[name])
-    outputs = [str(value.name) for value in model.graph.outputs]
     session = _session(opened)
 
     def run(numbers: Arrays, rows: Arrays) -> dict[str, np.ndarray]:
-        def call(batch: Arrays) -> dict[str, np.ndarray]:
-            return dict(zip(outputs, session.run(outputs, {**batch, **numbers}), strict=True))
-
-        return run_rows(call, rows, _batch_size(model))
+        return _run_outputs(session, model, rows, numbers)
 
     return compare_with(run, {}, samples, signature)
+
+
+def models_loss_meter(
+    model: ir.Model, samples: Arrays, signature: Signature
+) -> Callable[[ir.Model], float]:
+    """Prepare to measure what the outputs of other models lose.
+
+    Args:
+        model: The float32 model.
+        samples: Inputs by name, a few rows of which are run.
+        signature: The kinds of inputs and outputs, by which these are compared.
+
+    Returns:
+        A function of another model with the same inputs and outputs: the mean of what they lose.
+    """
+
+    def run(other: ir.Model, rows: Arrays) -> dict[str, np.ndarray]:
+        return _run_outputs(_session(other), model, rows, {})
+
+    return compare_with(run, model, samples, signature)
 
 
 def random_samples(model: ir.Model, seed: int = 0) -> dict[str, np.ndarray]:
@@ -118,6 +157,19 @@ def _random(value: ir.Value, generator: np.random.Generator) -> np.ndarray:
         return generator.normal(size=shape).astype(dtype)
     highest = max(_table_sizes(value), default=2)
     return generator.integers(1, highest, shape, dtype=dtype)
+
+
+def _run_outputs(
+    session: Any, model: ir.Model, samples: Arrays, others: Arrays
+) -> dict[str, np.ndarray]:
+    """Run a session of a model on samples, with the same other inputs for every batch."""
+    outputs = [str(value.name) for value in model.graph.outputs]
+    inputs = [str(value.name) for value in model.graph.inputs]
+
+    def call(batch: Arrays) -> dict[str, np.ndarray]:
+        return dict(zip(outputs, session.run(outputs, {**batch, **others}), strict=True))
+
+    return run_rows(call, {name: samples[name] for name in inputs}, _batch_size(model))
 
 
 def _size(size: Any, otherwise: int = 1) -> int:

@@ -194,7 +194,8 @@ def _stored_dtype(value: Any) -> str:
         source = source.producer().inputs[0]
     if source.producer() is None and not source.is_graph_input():
         return _constant_dtype(source)
-    return _dtype_name(value.dtype)
+    rounded = source.producer() is not None and source.producer().op_type == "QuantizeLinear"
+    return _dtype_name(source.dtype if rounded else value.dtype)
 
 
 def _keeps_elements(node: Any) -> bool:

@@ -1,7 +1,7 @@
 """Quantize: from a float32 `.onnx` file to one with smaller numbers."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Choice
-from kzoo_export.mixed import widen
+from kzoo_export.mixed import alike, fewest, widen
 from kzoo_export.onnx.convert import write
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
@@ -17,6 +17,8 @@ from kzoo_export.recipe import (
     FLOAT16,
     INT4,
     INT8,
+    OPERATIONS,
+    STATIC_INT8,
     Numbers,
     Recipe,
 )
@@ -25,10 +27,10 @@ from kzoo_export.spec import NOTHING_DECLARED, Signature
 
 Samples = Mapping[str, np.ndarray]
 
-_ABILITIES: Abilities = {**ABILITIES, DYNAMIC_INT4: ("dense",)}
+_ABILITIES: Abilities = {**ABILITIES, DYNAMIC_INT4: ("dense",), STATIC_INT8: OPERATIONS}
 # What the standard operations can have: only ONNX Runtime's own read 4 bits.
 _PORTABLE_ABILITIES = {
-    numbers: operations for numbers, operations in ABILITIES.items() if numbers != INT4
+    numbers: operations for numbers, operations in _ABILITIES.items() if numbers.weights != "int4"
 }
 
 
@@ -69,19 +71,49 @@ def quantize(
     if chosen[DYNAMIC_INT4]:
         rounded = _round(model, recipe, chosen, enough(samples), signature)
     if chosen[DYNAMIC_INT8]:
-        given = calibrate.random_samples(model) if samples is None else samples
-        magnitudes = calibrate.measure_channels(model, given)
-        int8.quantize_products(model, magnitudes, chosen[DYNAMIC_INT8])
+        given = calibrate.random_samples(model) if samples is None else calibrate.few(samples)
+        channels = calibrate.measure_channels(model, given)
+        int8.quantize_products(model, channels, chosen[DYNAMIC_INT8], int8.at_run_time)
+    if chosen[STATIC_INT8]:
+        _quantize_ahead(model, chosen[STATIC_INT8], enough(samples), recipe, signature)
     int4.store_products(model, rounded)
     if tables := chosen[INT4] | chosen[DYNAMIC_INT4]:
         int4.store_tables(model, tables)
-    if widened := chosen[INT8] | chosen[DYNAMIC_INT8]:
+    if widened := chosen[INT8] | chosen[DYNAMIC_INT8] | chosen[STATIC_INT8]:
         int8.store_weights(model, widened)
     if chosen[FLOAT16]:
         float16.store_weights(model, chosen[FLOAT16])
     passes.RemoveUnusedNodesPass()(model)
     passes.ShapeInferencePass()(model)
     write(model, target)
+
+
+def _quantize_ahead(
+    model: Any, names: set[str], samples: Samples, recipe: Recipe, signature: Signature
+) -> None:
+    """Compute products in integers by scales found on samples, but for those that lose too much."""
+    from kzoo_export.onnx import calibrate
+    from kzoo_export.onnx.passes import int8
+    from kzoo_export.onnx.passes.graph import products
+
+    channels = calibrate.measure_channels(model, samples)
+    multiplied = {str(product.stored.name) for product in products(model.graph)} & names
+    loss_of = calibrate.models_loss_meter(model, samples, signature)
+
+    def loss(quantized: Collection[str]) -> float:
+        candidate = model.clone()
+        int8.quantize_products(candidate, channels, set(quantized), int8.ahead)
+        int8.store_weights(candidate, names)
+        return loss_of(candidate)
+
+    def holds(kept: Collection[str]) -> bool:
+        return loss(multiplied - set(kept)) <= recipe.max_loss
+
+    kept: list[str] = []
+    if not holds(kept):
+        kept = fewest(alike(sorted(multiplied)), loss, holds)
+        kept = fewest([[name] for name in kept], loss, holds)
+    int8.quantize_products(model, channels, multiplied - set(kept), int8.ahead)
 
 
 def _round(
@@ -131,6 +163,12 @@ def check(recipe: Recipe, portable: bool = False) -> None:
         check_numbers(recipe, _PORTABLE_ABILITIES, "portable ONNX")
     else:
         check_numbers(recipe, _ABILITIES, "ONNX")
+    if recipe.every_product:
+        raise ValueError(
+            "`recipe` must leave products of two activations, as in attention, in float32: ONNX "
+            f"files have them so. Received: recipe={recipe.name!r}, which asks for every product "
+            "in integers"
+        )
 
 
 def calibrates(recipe: Recipe) -> bool:
@@ -142,4 +180,4 @@ def calibrates(recipe: Recipe) -> bool:
     Returns:
         True if it does.
     """
-    return bool({DYNAMIC_INT8, DYNAMIC_INT4} & {rule.numbers for rule in recipe.rules})
+    return recipe.calibrates or any(rule.numbers == DYNAMIC_INT8 for rule in recipe.rules)

@@ -5,15 +5,13 @@ product gets 16, which costs next to nothing; then the products that lose most, 
 bound: those of all blocks together are measured first, then those that lose most one at a time.
 """
 
-import bisect
-import itertools
-import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from kzoo_export.artifact.compare import compare_with
+from kzoo_export.mixed import alike, fewest
 from kzoo_export.recipe import STATIC_INT8, Numbers, Recipe
 from kzoo_export.spec import Signature
 from kzoo_export.tflite import flatbuffer
@@ -67,19 +65,14 @@ def choose_int16(
     if recipe.every_product:
         return by_16(wide)
 
-    def fewest(groups: list[list[str]]) -> list[str]:
-        """Choose the groups that lose most, as few as do, and list what is in them."""
-        groups.sort(key=lambda names: -loss(dict.fromkeys(names, STATIC_INT8)))
-        ordered = [list(itertools.chain(*groups[:count])) for count in range(len(groups) + 1)]
-        count = bisect.bisect_left(
-            range(len(groups)),
-            True,
-            key=lambda count: loss(by_16(wide + ordered[count])) <= recipe.max_loss,
-        )
-        return ordered[count]
+    def alone(names: list[str]) -> float:
+        return loss(dict.fromkeys(names, STATIC_INT8))
 
-    products = fewest(_alike([name for name in in_int8 if table[name].is_product]))
-    return by_16(wide + fewest([[name] for name in products]))
+    def holds(names: list[str]) -> bool:
+        return loss(by_16(wide + names)) <= recipe.max_loss
+
+    products = fewest(alike(name for name in in_int8 if table[name].is_product), alone, holds)
+    return by_16(wide + fewest([[name] for name in products], alone, holds))
 
 
 def loss_meter(model: Any, samples: Arrays, signature: Signature) -> Callable[[Any], float]:
@@ -96,11 +89,3 @@ def loss_meter(model: Any, samples: Arrays, signature: Signature) -> Callable[[A
     return compare_with(
         lambda other, rows: run_outputs(flatbuffer.write(other), rows), model, samples, signature
     )
-
-
-def _alike(names: list[str]) -> list[list[str]]:
-    """Put names together that differ in numbers alone: one operation of every block."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(re.sub(r"\d+", "", name), []).append(name)
-    return list(groups.values())

@@ -58,7 +58,8 @@ class Editor:
             if np.array_equal(existing.const_value.numpy(), array):
                 return existing
             name = f"{name}_"
-        tensor = ir.tensor(np.ascontiguousarray(array), name=name)
+        # A scalar has no axis, which `ascontiguousarray` gives it.
+        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         value = ir.Value(
             name=name,
             shape=ir.Shape(array.shape),

@@ -1,47 +1,113 @@
 """8-bit quantization of an ONNX graph, with standard operations only.
 
-A product x @ W becomes u8(x / s) @ i8(s W) in integers, where x gets its scale at run time and W
-has one for each column; s smooths the outliers of x. Outlying units of feed-forward layers stay in
-float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale. The weights of
-other operations are stored in 8 bits and widened when they are used.
+A product x @ W becomes u8(x / s) @ i8(s W) in integers, where x gets its scale at run time or ahead
+of it, and W has one for each column; s smooths the outliers of x. Outlying units of feed-forward
+layers stay in float32. A lookup in a table becomes a lookup of 8-bit rows, each with its own scale.
+The weights of other operations are stored in 8 bits and widened when they are used.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from kzoo_export.onnx.passes.graph import Editor, Product, is_row, products
-from kzoo_export.onnx.passes.outliers import split_units
+from kzoo_export.onnx.passes.outliers import magnitudes_of, split_units
 from kzoo_export.onnx.passes.weights import lookups
 from kzoo_export.outliers import smoothing_factors
 
 _LEVELS = 127
+_STEPS = 255
 # No scale is below it: numbers that small have fewer bits than others, and quotients of them none.
 _TINY = np.finfo(np.float32).tiny
 
+# Adds a product of a quantized activation: by the name of the weight, the matrix and the bias.
+Multiply = Callable[[Editor, str, np.ndarray, ir.Value | None], ir.Value]
+# Adds the quantization of an activation, whose least and largest numbers are given.
+Quantize = Callable[[Editor, ir.Value, np.ndarray], Multiply]
+
 
 def quantize_products(
-    model: ir.Model, magnitudes: Mapping[str, np.ndarray], names: Set[str]
+    model: ir.Model, channels: Mapping[str, np.ndarray], names: Set[str], quantize: Quantize
 ) -> None:
     """Compute products in integers, in place.
 
     Args:
         model: The float32 model.
-        magnitudes: The largest magnitude of every channel, by the name of the value that enters a
-            product.
+        channels: The least and the largest number of every channel (D, 2), by the name of the value
+            that enters a product.
         names: The weights whose products are quantized.
+        quantize: How: `at_run_time` or `ahead`.
     """
     graph = model.graph
     separate_biases(graph)
-    names, magnitudes = split_units(graph, magnitudes, names)
+    names, channels = split_units(graph, channels, names)
     readers: dict[ir.Value, list[Product]] = {}
     for product in products(graph):
         if product.stored.name in names:
             readers.setdefault(product.activation, []).append(product)
     for activation, group in readers.items():
-        _multiply_integers(graph, group, magnitudes.get(activation.name))
+        _multiply_integers(graph, group, channels[str(activation.name)], quantize)
+
+
+def at_run_time(edit: Editor, activation: ir.Value, limits: np.ndarray) -> Multiply:
+    """Quantize an activation with the scale of the numbers it has when the file runs.
+
+    Args:
+        edit: Adds nodes in front of the first product.
+        activation: What enters products.
+        limits: Its least and its largest number on samples, which do not matter here.
+
+    Returns:
+        A function that adds a product.
+    """
+    elements, scale, zero = edit.add("DynamicQuantizeLinear", activation, outputs=3)
+
+    def multiply(edit: Editor, name: str, matrix: np.ndarray, bias: ir.Value | None) -> ir.Value:
+        weight, columns = _columns(edit, name, matrix)
+        total = edit.add("MatMulInteger", elements, weight, zero)
+        total = edit.add("Cast", total, to=ir.DataType.FLOAT)
+        result = edit.add("Mul", total, edit.add("Mul", scale, columns))
+        return result if bias is None else edit.add("Add", result, bias)
+
+    return multiply
+
+
+def ahead(edit: Editor, activation: ir.Value, limits: np.ndarray) -> Multiply:
+    """Quantize an activation with a scale for the numbers it has on samples.
+
+    Runtimes read QuantizeLinear and DequantizeLinear around a product as one in integers.
+
+    Args:
+        edit: Adds nodes in front of the first product.
+        activation: What enters products.
+        limits: Its least and its largest number on samples: what is beyond them is clipped.
+
+    Returns:
+        A function that adds a product.
+    """
+    low, high = min(float(limits[0]), 0.0), max(float(limits[1]), 0.0)
+    step = np.maximum((high - low) / _STEPS, _TINY).astype(np.float32)
+    scale = edit.constant(f"{activation.name}_scale", np.array(step))
+    zero = edit.constant(f"{activation.name}_zero", np.array(np.rint(-low / step), np.uint8))
+    elements = edit.add("QuantizeLinear", activation, scale, zero)
+    read = edit.add("DequantizeLinear", elements, scale, zero)
+
+    def multiply(edit: Editor, name: str, matrix: np.ndarray, bias: ir.Value | None) -> ir.Value:
+        weight = edit.add("DequantizeLinear", *_columns(edit, name, matrix), axis=1)
+        result = edit.add("MatMul", read, weight)
+        # ONNX Runtime would make an Add one operation with the product, which has float weights.
+        return result if bias is None else edit.add("Sum", result, bias)
+
+    return multiply
+
+
+def _columns(edit: Editor, name: str, matrix: np.ndarray) -> tuple[ir.Value, ir.Value]:
+    """Store a matrix (K, N) in 8 bits, and the scales (N,) of its columns."""
+    elements, scales = exact_columns(matrix)
+    weight = edit.constant(f"{name}_int8", elements)
+    return weight, edit.constant(f"{name}_scale", scales.reshape(-1))
 
 
 def store_weights(model: ir.Model, names: Set[str]) -> None:
@@ -117,11 +183,11 @@ def exact_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _multiply_integers(
-    graph: ir.Graph, group: Sequence[Product], magnitudes: np.ndarray | None
+    graph: ir.Graph, group: Sequence[Product], channels: np.ndarray, quantize: Quantize
 ) -> None:
     """Replace all products that read one activation, which is quantized once."""
     matrices = [product.matrix for product in group]
-    factors = None if magnitudes is None else smoothing_factors(magnitudes, matrices)
+    factors = smoothing_factors(magnitudes_of(channels), matrices)
     # As it is by now: a product that was replaced gave way to another value of the same name.
     activation = group[0].node.inputs[0]
     assert activation is not None
@@ -130,25 +196,12 @@ def _multiply_integers(
         inverse = edit.constant(f"{activation.name}_smoothing", 1.0 / factors)
         activation = edit.add("Mul", activation, inverse)
         matrices = [matrix * factors[:, None] for matrix in matrices]
-    quantized = edit.add("DynamicQuantizeLinear", activation, outputs=3)
+        channels = channels / factors[:, None]
+    multiply = quantize(edit, activation, np.array((channels.min(), channels.max())))
     for product, matrix in zip(group, matrices, strict=True):
-        _multiply(Editor(graph, product.node), product, matrix, quantized)
-
-
-def _multiply(
-    edit: Editor, product: Product, matrix: np.ndarray, quantized: tuple[ir.Value, ...]
-) -> None:
-    """Replace one product of quantized (elements, scale, zero point) with a matrix."""
-    activation, scale, zero = quantized
-    elements, scales = exact_columns(matrix)
-    weight = edit.constant(f"{product.stored.name}_int8", elements)
-    columns = edit.constant(f"{product.stored.name}_scale", scales.reshape(-1))
-    total = edit.add("MatMulInteger", activation, weight, zero)
-    total = edit.add("Cast", total, to=ir.DataType.FLOAT)
-    result = edit.add("Mul", total, edit.add("Mul", scale, columns))
-    if product.bias is not None:
-        result = edit.add("Add", result, product.bias)
-    edit.replace(product.output, result)
+        edit = Editor(graph, product.node)
+        result = multiply(edit, str(product.stored.name), matrix, product.bias)
+        edit.replace(product.output, result)
 
 
 def _look_up_integers(edit: Editor, node: ir.Node, table: np.ndarray) -> None:

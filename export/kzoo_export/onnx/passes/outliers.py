@@ -28,33 +28,46 @@ _SUFFIX = "_units"
 
 
 def split_units(
-    graph: ir.Graph, magnitudes: Mapping[str, np.ndarray], names: Set[str]
+    graph: ir.Graph, channels: Mapping[str, np.ndarray], names: Set[str]
 ) -> tuple[set[str], dict[str, np.ndarray]]:
     """Give outlying units a thin layer of their own, wherever that is possible.
 
     Args:
         graph: The float32 graph, changed in place.
-        magnitudes: The largest magnitude of every channel, by the name of the value.
+        channels: The least and the largest number of every channel (D, 2), by the name of the
+            value.
         names: The weights that lose precision to outliers.
 
     Returns:
         The names of these weights, some of which are without their outlying units now, and the
-        magnitudes that are left.
+        channels that are left.
     """
     found = [product for product in products(graph) if product.stored.name in names]
     quantized = set(names)
     makers = {product.output: product for product in found}
-    left = dict(magnitudes)
+    left = dict(channels)
     for second in found:
         name = second.activation.name
         first = _maker(second, makers) if name in left else None
         if first is None:
             continue
-        units = outlying(left[name], _MOST)
+        units = outlying(magnitudes_of(left[name]), _MOST)
         if len(units):
             quantized |= _split(graph, first, second, units)
             left[name] = _without(left[name], units)
     return quantized, left
+
+
+def magnitudes_of(channels: np.ndarray) -> np.ndarray:
+    """Find the largest magnitude of every channel.
+
+    Args:
+        channels: The least and the largest number of every channel (D, 2).
+
+    Returns:
+        The magnitudes (D,).
+    """
+    return np.asarray(np.abs(channels).max(axis=1))
 
 
 def _maker(second: Product, makers: Mapping[ir.Value, Product]) -> Product | None:

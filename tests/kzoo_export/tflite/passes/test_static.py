@@ -283,6 +283,13 @@ def test_numbers_that_are_none(tmp_path: Path) -> None:
         quantize.quantize(path, tmp_path / "made.tflite", INT8, samples)
 
 
-def test_onnx_has_no_such_recipe_yet(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"that ONNX files can have.*Received: .*int8, int16"):
-        export(models.image_classifier(), tmp_path / "a.onnx", recipe="static_int16x8")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("static_int16x8", r"that ONNX files can have.*Received: .*int8, int16"),
+        ("static_int8_strict", "must leave products of two activations, .*Received: .*strict"),
+    ],
+)
+def test_onnx_has_no_such_recipe(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=reason):
+        export(models.image_classifier(), tmp_path / "a.onnx", recipe=name)
