@@ -103,10 +103,12 @@ class Recipe:
     most get activations of 16 bits (TFLite) or float ones (ONNX), until the bound holds; with
     `every_product` no product does.
     Of the dense layers that are rounded to 4 bits on samples, those that lose most get 8 bits, up
-    to the part `wide_share` of their weights.
+    to the part `wide_share` of their weights. Without `float_io`, inputs and outputs of a file with
+    static activations are integers as well, whose scales are in the report.
 
     Raises:
-        ValueError: If there is no such share, or nothing it could be a share of.
+        ValueError: If there is no such share, or nothing it could be a share of; or if inputs and
+            outputs cannot be integers.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Recipe:
     max_loss: float = 1.0
     every_product: bool = False
     wide_share: float = 0.0
+    float_io: bool = True
 
     def __post_init__(self) -> None:
         rounds = any(rule.numbers == DYNAMIC_INT4 for rule in self.rules)
@@ -126,6 +129,12 @@ class Recipe:
             raise ValueError(
                 "`wide_share` must be from 0 to 1, in a recipe with dense layers in int4. "
                 f"Received: wide_share={self.wide_share}, recipe={self.name!r}"
+            )
+
+        if not (self.float_io or self.is_static):
+            raise ValueError(
+                "`float_io` must be true for a recipe whose activations are float or have their "
+                f"scales at run time. Received: float_io=False, recipe={self.name!r}"
             )
 
     @property

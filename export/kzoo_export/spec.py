@@ -15,11 +15,15 @@ OPEN = -1
 
 @dataclasses.dataclass(frozen=True)
 class TensorSpec:
-    """One named input or output of an exported graph; an axis without a fixed size is `OPEN`."""
+    """One named input or output of an exported graph; an axis without a fixed size is `OPEN`.
+
+    Integers q that stand for the floats scale * (q - zero point) have `quantization`, these two.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    quantization: tuple[float, int] | None = None
 
     @property
     def sizes(self) -> tuple[int | None, ...]:
@@ -40,7 +44,18 @@ class TensorSpec:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TensorSpec":
         """Rebuild a tensor from `dataclasses.asdict`, possibly after a trip through JSON."""
-        return cls(**{**fields, "shape": tuple(fields["shape"])})
+        quantization = fields.get("quantization")
+        return cls(
+            fields["name"],
+            tuple(fields["shape"]),
+            fields["dtype"],
+            None if quantization is None else (quantization[0], quantization[1]),
+        )
+
+    @property
+    def as_float(self) -> "TensorSpec":
+        """The same, of the floats that integers stand for."""
+        return self if self.quantization is None else type(self)(self.name, self.shape, "float32")
 
 
 # What inputs and outputs can be declared as. Outputs of a kind are compared in the way of the kind.

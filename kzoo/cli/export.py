@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_size
-from kzoo.cli.options import Json, Kinds, Model, Samples, TaskOption
+from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_recipe, read_size
+from kzoo.cli.options import IntegerIO, Json, Kinds, Model, Samples, TaskOption
 from kzoo.cli.output import print_result, progress_bar
 
 
@@ -68,6 +68,7 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     kind: Kinds = None,
     route: Annotated[str | None, typer.Option(help="How the model is lowered.")] = None,
     portable: Annotated[bool, typer.Option(help="ONNX: standard operators only.")] = False,
+    integer_io: IntegerIO = False,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -102,14 +103,15 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
         "route": route,
         "portable": portable,
     }
+    chosen = read_recipe(recipe, integer_io)
     model = load_task(source, task)
     if length is None and not has_open_length(model):
         del options["length"]
     if dry_run:
-        print_result(plan(model, path, recipe, **options), as_json)
+        print_result(plan(model, path, chosen, **options), as_json)
         return
     with _made(folder) as made, progress_bar(f"Export {path.name}") as progress:
-        report = export(model, made / path, recipe, **options, progress=progress)
+        report = export(model, made / path, chosen, **options, progress=progress)
         if folder is not None:
             complete_folder(model, report)
     print_result(report, as_json)

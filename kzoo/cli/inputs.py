@@ -1,5 +1,6 @@
 """What the commands read: models, samples and kinds of tensors."""
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,22 @@ def load_task(source: str, task: Task) -> Any:
     if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
         return kzoo.tasks.SentenceEncoder(model)
     return model
+
+
+def read_recipe(name: str, integer_io: bool) -> Any:
+    """Look a recipe up.
+
+    Args:
+        name: Its name.
+        integer_io: Whether inputs and outputs are to be integers.
+
+    Returns:
+        The recipe.
+    """
+    from kzoo_export.recipes import get_recipe
+
+    recipe = get_recipe(name)
+    return dataclasses.replace(recipe, float_io=False) if integer_io else recipe
 
 
 def read_lines(path: Path | None) -> list[str] | None:

@@ -23,5 +23,12 @@ Kinds = Annotated[
         metavar="NAME=KIND",
     ),
 ]
+IntegerIO = Annotated[
+    bool,
+    typer.Option(
+        "--integer-io",
+        help="TFLite, static recipes: integers as inputs and outputs too, with scales reported.",
+    ),
+]
 TaskOption = Annotated[Task, typer.Option(help="What to make of the backbone.")]
 Length = Annotated[int, typer.Option(help="Tokens in a row of the file's inputs.", min=1)]

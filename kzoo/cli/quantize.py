@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.inputs import read_kinds, read_samples
-from kzoo.cli.options import Json, Kinds
+from kzoo.cli.inputs import read_kinds, read_recipe, read_samples
+from kzoo.cli.options import IntegerIO, Json, Kinds
 from kzoo.cli.output import print_result, progress_bar
 
 Arrays = Annotated[
@@ -34,6 +34,7 @@ def quantize_file(
     ] = None,
     kind: Kinds = None,
     portable: Annotated[bool, typer.Option(help="ONNX: standard operators only.")] = False,
+    integer_io: IntegerIO = False,
     as_json: Json = False,
 ) -> None:
     """Quantize a float file, and verify the result against it in the same runtime.
@@ -48,7 +49,7 @@ def quantize_file(
         report = quantize(
             source,
             path,
-            recipe,
+            read_recipe(recipe, integer_io),
             samples=read_samples(samples),
             calibration=read_samples(calibration),
             tokenizer=None if tokenizer is None else kzoo.load_tokenizer(tokenizer),

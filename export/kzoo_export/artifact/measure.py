@@ -100,7 +100,7 @@ def measure(file: Path, origin: Origin, reference: Reference) -> Report:
     """
     spec, recipe = origin.spec, origin.recipe
     inspection = inspect(file)
-    check_signature(inspection, spec)
+    check_signature(inspection, spec, recipe.float_io)
     start = time.perf_counter()
     runner = _load(file, spec.route)
     verification = compare(runner, reference.trials, recipe, spec.signature)
@@ -142,18 +142,23 @@ def _load(file: Path, route: str) -> Runner:
         ) from error
 
 
-def check_signature(inspection: Inspection, spec: Spec) -> None:
+def check_signature(inspection: Inspection, spec: Spec, float_io: bool = True) -> None:
     """Refuse a file that cannot be run as its spec says.
 
     Args:
         inspection: What is in the file.
         spec: What it must be.
+        float_io: Whether floats must be floats, not integers that stand for them.
 
     Raises:
         ExportError: If its signature is another one or dynamic, or it needs custom operations.
     """
     wanted = spec.signature
-    if (inspection.inputs, inspection.outputs) != (wanted.inputs, wanted.outputs):
+    found = [
+        tuple(tensor if float_io else tensor.as_float for tensor in side)
+        for side in (inspection.inputs, inspection.outputs)
+    ]
+    if found != [wanted.inputs, wanted.outputs]:
         raise ExportError(
             "The file has another signature than its model: "
             f"{signature_text(inspection.inputs)} -> {signature_text(inspection.outputs)} instead "

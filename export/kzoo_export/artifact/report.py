@@ -183,9 +183,18 @@ def signature_text(tensors: tuple[TensorSpec, ...]) -> str:
         tensors: The tensors.
 
     Returns:
-        Name, dtype and shape of each.
+        Name, dtype and shape of each, and what integers stand for.
     """
-    return ", ".join(f"{t.name} {t.dtype} {_shape_text(t.shape)}" for t in tensors)
+    return ", ".join(
+        f"{t.name} {t.dtype} {_shape_text(t.shape)}{_quantization_text(t)}" for t in tensors
+    )
+
+
+def _quantization_text(tensor: TensorSpec) -> str:
+    if tensor.quantization is None:
+        return ""
+    scale, zero_point = tensor.quantization
+    return f" (scale {scale:.6g}, zero point {zero_point})"
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

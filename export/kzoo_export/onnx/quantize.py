@@ -163,6 +163,11 @@ def check(recipe: Recipe, portable: bool = False) -> None:
         check_numbers(recipe, _PORTABLE_ABILITIES, "portable ONNX")
     else:
         check_numbers(recipe, _ABILITIES, "ONNX")
+    if not recipe.float_io:
+        raise ValueError(
+            "`recipe` must have `float_io`: ONNX files have integers between their dense layers "
+            f"alone. Received: recipe={recipe.name!r} with float_io=False"
+        )
     if recipe.every_product:
         raise ValueError(
             "`recipe` must leave products of two activations, as in attention, in float32: ONNX "

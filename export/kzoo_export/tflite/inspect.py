@@ -215,7 +215,9 @@ class _Reader:
         for index in getattr(graph, f"{side}AsNumpy")():
             tensor = graph.Tensors(index)
             name = names.get(index, tensor.Name().decode())
-            described.append(TensorSpec(name, _shape(tensor), self._dtype(tensor)))
+            described.append(
+                TensorSpec(name, _shape(tensor), self._dtype(tensor), _quantization(tensor))
+            )
         return tuple(described)
 
 
@@ -224,6 +226,14 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     if tensor.ShapeSignatureLength():
         return tuple(int(size) for size in tensor.ShapeSignatureAsNumpy())
     return () if tensor.ShapeIsNone() else tuple(int(size) for size in tensor.ShapeAsNumpy())
+
+
+def _quantization(tensor: Any) -> tuple[float, int] | None:
+    """Read the scale and the zero point of a tensor that has one of each."""
+    found = tensor.Quantization()
+    if found is None or found.ScaleLength() != 1:
+        return None
+    return float(found.Scale(0)), int(found.ZeroPoint(0)) if found.ZeroPointLength() else 0
 
 
 def _multiplied(

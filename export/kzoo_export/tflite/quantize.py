@@ -77,7 +77,11 @@ def quantize(
         from kzoo_export.tflite.sensitivity import choose_int16
 
         operations = choose_int16(model, operations, ranges, enough(samples), recipe, signature)
-    made = quantize_operations(model, operations, ranges)
+    made = quantize_operations(model, operations, ranges, recipe.float_io)
+    if not recipe.float_io:
+        from kzoo_export.tflite.passes.static import take_integers
+
+        take_integers(made, recipe.name)
     if rounded:
         from kzoo_export.tflite.passes.int4 import refine
 
@@ -133,6 +137,7 @@ def _make_quantizable(
 ) -> dict[str, tuple[float, float]]:
     """Rewrite what integers would ruin, in place, and measure the range of every tensor."""
     from kzoo_export.tflite.calibrate import measure_channels, measure_ranges
+    from kzoo_export.tflite.passes.hard_swish import decompose_hard_swish
     from kzoo_export.tflite.passes.masks import bound_masks, find_masks
     from kzoo_export.tflite.passes.normalization import normalize_twice
     from kzoo_export.tflite.passes.outliers import move_outliers
@@ -145,6 +150,7 @@ def _make_quantizable(
         # 16 bits hold outliers and all the rest.
         move_outliers(model, measure_channels(flatbuffer.write(model), samples))
         split_probabilities(model)
+    decompose_hard_swish(model)
     wider = normalize_twice(model)
     separate_outputs(model)
     ranges = measure_ranges(flatbuffer.write(model), samples)

@@ -12,13 +12,18 @@ from kzoo_export.spec import OPEN, TensorSpec
 
 
 class Runner:
-    """A loaded file: a function from arrays by name to arrays by name."""
+    """A loaded file: a function from arrays by name to arrays by name.
+
+    Inputs and outputs whose integers stand for floats are these floats.
+    """
 
     def __init__(self, interpreter: Any, signature: str) -> None:
         self._call = interpreter.get_signature_runner(signature)
         # The graph's own order is the documented one; a signature is sorted by name.
-        self.inputs = _ordered(self._call.get_input_details(), interpreter.get_input_details())
-        self.outputs = _ordered(self._call.get_output_details(), interpreter.get_output_details())
+        self._inputs = _ordered(self._call.get_input_details(), interpreter.get_input_details())
+        self._outputs = _ordered(self._call.get_output_details(), interpreter.get_output_details())
+        self.inputs = tuple(tensor.as_float for tensor in self._inputs)
+        self.outputs = tuple(tensor.as_float for tensor in self._outputs)
 
     def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the file once.
@@ -32,12 +37,30 @@ class Runner:
         Raises:
             ExportError: If the runtime cannot compute them.
         """
-        arrays = {tensor.name: feed[tensor.name] for tensor in self.inputs}
+        arrays = {tensor.name: _to_integers(feed[tensor.name], tensor) for tensor in self._inputs}
         try:
             outputs = self._call(**arrays)
         except (RuntimeError, ValueError) as error:
             raise cannot_run("LiteRT", arrays, error) from error
-        return {tensor.name: outputs[tensor.name] for tensor in self.outputs}
+        return {tensor.name: _to_floats(outputs[tensor.name], tensor) for tensor in self._outputs}
+
+
+def _to_integers(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
+    """Write floats as the integers of an input; what is beyond their range is at its end."""
+    if tensor.quantization is None:
+        return array
+    scale, zero_point = tensor.quantization
+    limits = np.iinfo(tensor.dtype)
+    integers = np.rint(array / np.float32(scale)) + zero_point
+    return integers.clip(limits.min, limits.max).astype(tensor.dtype)
+
+
+def _to_floats(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
+    """Read the integers of an output as the floats that they stand for."""
+    if tensor.quantization is None:
+        return array
+    scale, zero_point = tensor.quantization
+    return (array.astype(np.float32) - zero_point) * np.float32(scale)
 
 
 def load(path: str | Path, threads: int | None = None) -> Runner:
@@ -83,6 +106,13 @@ def _ordered(
             name=name,
             shape=tuple(int(size) for size in named[name]["shape_signature"]),
             dtype=np.dtype(named[name]["dtype"]).name,
+            quantization=_quantization(named[name]["quantization_parameters"]),
         )
         for name in names
     )
+
+
+def _quantization(parameters: Mapping[str, np.ndarray]) -> tuple[float, int] | None:
+    """Read the scale and the zero point of a tensor that has one of each."""
+    scales, zero_points = parameters["scales"], parameters["zero_points"]
+    return (float(scales[0]), int(zero_points[0])) if len(scales) == 1 else None

@@ -157,12 +157,30 @@ class Graph:
         self._added = []
         self._replace_output(old, new)
 
-    def _replace_output(self, old: int, new: int) -> None:
-        self.graph.outputs = [new if tensor == old else tensor for tensor in self.graph.outputs]
+    def take_in(self, old: int, operator: Any) -> None:
+        """Give a graph the result of the one operation that reads an input as its input.
+
+        Args:
+            old: The input so far.
+            operator: The operation, which is removed.
+        """
+        new = operator.outputs[0]
+        self.graph.operators = [each for each in self.graph.operators if each is not operator]
+        self.graph.inputs = [new if tensor == old else tensor for tensor in self.graph.inputs]
+        for signature in self._signatures():
+            for entry in signature.inputs:
+                entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
+
+    def _signatures(self) -> Iterator[Any]:
         for signature in self.model.signatureDefs or ():
             if self.model.subgraphs[signature.subgraphIndex] is self.graph:
-                for entry in signature.outputs:
-                    entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
+                yield signature
+
+    def _replace_output(self, old: int, new: int) -> None:
+        self.graph.outputs = [new if tensor == old else tensor for tensor in self.graph.outputs]
+        for signature in self._signatures():
+            for entry in signature.outputs:
+                entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
 
     def _add(self, operator: Any, inputs: Sequence[int], like: int, name: str) -> int:
         tensor = self.graph.tensors[like]

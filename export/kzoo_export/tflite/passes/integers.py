@@ -107,7 +107,9 @@ def operations_with(model: Any, chosen: Mapping[Numbers, Set[str]]) -> dict[str,
     return found
 
 
-def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -> Any:
+def quantize(
+    model: Any, operations: Operations, ranges: Ranges | None = None, float_io: bool = True
+) -> Any:
     """Quantize operations and the weights they read.
 
     Args:
@@ -115,6 +117,7 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
         operations: The numbers of each operation, by the name of its first result.
         ranges: The least and the largest number of each computed tensor, for operations whose
             activations have scales of their own.
+        float_io: Whether inputs and outputs stay float; else they are what reads and computes them.
 
     Returns:
         The quantized `ModelT`.
@@ -130,7 +133,7 @@ def quantize(model: Any, operations: Operations, ranges: Ranges | None = None) -
         entries.append(_entry(scopes, _CONFIGS[each]))
         if each in STATIC:
             entries.append(_entry(scopes, _CONFIGS[each] | _ONE_SCALE, "BATCH_MATMUL"))
-    entries += [{**_UNTOUCHED, "operation": side} for side in ("INPUT", "OUTPUT")]
+    entries += [{**_UNTOUCHED, "operation": side} for side in ("INPUT", "OUTPUT") if float_io]
     with _quiet():
         quantizer = _package().Quantizer(flatbuffer.write(model), entries)
         result = quantizer.quantize(
@@ -247,6 +250,10 @@ def _declare_integers(model: Any, graph: Any, operator: Any) -> None:
     if tensor is None:
         return
     dtype = _TYPE_NAMES[graph.tensors[tensor].type].lower()
+    if dtype == "int16" and hasattr(operator.builtinOptions, "potScaleInt16"):
+        # Else the kernel takes scales that happen to be next to powers of two for exactly these,
+        # and refuses the shifts.
+        operator.builtinOptions.potScaleInt16 = False
     version = version_for(kind, dtype)
     if version > code.version:
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)

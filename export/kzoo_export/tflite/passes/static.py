@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from kzoo_export.recipe import DYNAMIC_INT8, STATIC, STATIC_INT16, Numbers, Recipe
+from kzoo_export.errors import RecipeError
+from kzoo_export.recipe import (
+    DYNAMIC_INT8,
+    FLOAT16,
+    FLOAT32,
+    STATIC,
+    STATIC_INT16,
+    Numbers,
+    Recipe,
+)
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.tflite.passes.graph import Graph, number_names
 from kzoo_export.tflite.passes.integers import Ranges, operations_with, quantize
@@ -23,6 +32,8 @@ _MOVES = (
     *(_Op.EXPAND_DIMS, _Op.SQUEEZE, _Op.BROADCAST_TO, _Op.MAX_POOL_2D),
     *(_Op.SPACE_TO_DEPTH, _Op.RESIZE_NEAREST_NEIGHBOR),
 )
+# What has kernels for int8 and none for int16.
+_INT8_ALONE = (_Op.HARD_SWISH, _Op.SQUARED_DIFFERENCE, _Op.SPACE_TO_DEPTH)
 # By how much ranges of 16 bits are wider than on the calibration samples.
 _ROOM = 2.0
 _NAMES = flatbuffer.names_of(_Op)
@@ -34,6 +45,7 @@ class Operation(NamedTuple):
     kind: str
     is_product: bool
     is_move: bool
+    has_int16: bool
     inputs: tuple[str, ...]
     results: tuple[str, ...]
 
@@ -61,6 +73,7 @@ def float_operations(model: Any) -> dict[str, Operation]:
             kind=_NAMES[code],
             is_product=code in _PRODUCTS,
             is_move=code in _MOVES,
+            has_int16=code not in _INT8_ALONE,
             inputs=names(operator.inputs),
             results=results,
         )
@@ -83,7 +96,10 @@ def choose_operations(
     found = operations_with(model, chosen)
     if not recipe.is_static:
         return found
+    kept = chosen[FLOAT32] | chosen[FLOAT16]
     for name, operation in float_operations(model).items():
+        if not kept.isdisjoint(operation.inputs):
+            continue
         if name not in found:
             path = "; ".join(operation.results)
             covering = [rule for rule in recipe.rules if rule.covers(path, "other")]
@@ -98,7 +114,9 @@ def choose_operations(
 def with_int16(
     operations: Mapping[str, Numbers], names: Collection[str], table: Mapping[str, Operation]
 ) -> dict[str, Numbers]:
-    """Give some operations activations of 16 bits; what only moves numbers follows its input.
+    """Give some operations activations of 16 bits, if their kernels have them.
+
+    What only moves numbers follows its input.
 
     Args:
         operations: The numbers of each operation, by the name of its first result.
@@ -108,7 +126,8 @@ def with_int16(
     Returns:
         The numbers of each operation.
     """
-    changed = dict(operations) | dict.fromkeys(names, STATIC_INT16)
+    wide = [name for name in names if table[name].has_int16]
+    changed = dict(operations) | dict.fromkeys(wide, STATIC_INT16)
     by_result = {result: name for name, each in table.items() for result in each.results}
     for name, operation in table.items():
         source = next((by_result[each] for each in operation.inputs if each in by_result), None)
@@ -118,7 +137,9 @@ def with_int16(
     return changed
 
 
-def quantize_operations(model: Any, operations: Mapping[str, Numbers], ranges: Ranges) -> Any:
+def quantize_operations(
+    model: Any, operations: Mapping[str, Numbers], ranges: Ranges, float_io: bool = True
+) -> Any:
     """Quantize operations, with room for numbers that no sample shows where 16 bits make it cheap.
 
     Args:
@@ -126,6 +147,7 @@ def quantize_operations(model: Any, operations: Mapping[str, Numbers], ranges: R
         operations: The numbers of each operation, by the name of its first result.
         ranges: The least and the largest number of each computed tensor. Of what an operation of 8
             bits reads or computes, they stay as they are.
+        float_io: Whether inputs and outputs stay float.
 
     Returns:
         The quantized `ModelT`.
@@ -140,7 +162,32 @@ def quantize_operations(model: Any, operations: Mapping[str, Numbers], ranges: R
         name: (low, high) if name in narrow else (low * _ROOM, high * _ROOM)
         for name, (low, high) in ranges.items()
     }
-    return quantize(model, operations, wider)
+    return quantize(model, operations, wider, float_io)
+
+
+def take_integers(model: Any, name: str) -> None:
+    """Let a quantized model take integers where it quantizes an input first of all, in place.
+
+    Args:
+        model: The quantized `ModelT`.
+        name: Name of the recipe, for the message.
+
+    Raises:
+        RecipeError: If an input or an output stays float.
+    """
+    for each in model.subgraphs:
+        graph = Graph(model, each)
+        for tensor in list(each.inputs):
+            readers = graph.readers(tensor)
+            if [graph.operation(reader) for reader in readers] == [_Op.QUANTIZE]:
+                graph.take_in(tensor, readers[0])
+        sides = (*each.inputs, *each.outputs)
+        kept = [graph.name(tensor) for tensor in sides if each.tensors[tensor].type == _FLOAT32]
+        if kept:
+            raise RecipeError(
+                f"The recipe {name!r} has `float_io=False`, and {', '.join(kept)} cannot be "
+                "integers: float operations read or compute them, or several that have other scales"
+            )
 
 
 def separate_outputs(model: Any) -> None:

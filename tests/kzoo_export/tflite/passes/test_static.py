@@ -245,7 +245,9 @@ def test_weights_of_several_layers_stay(outlier: tuple[Path, dict[str, np.ndarra
 
 def test_what_moves_numbers_follows_its_input() -> None:
     table = {
-        name: static.Operation(kind, kind == "FULLY_CONNECTED", kind == "RESHAPE", inputs, (name,))
+        name: static.Operation(
+            kind, kind == "FULLY_CONNECTED", kind == "RESHAPE", True, inputs, (name,)
+        )
         for name, kind, inputs in (
             ("a", "FULLY_CONNECTED", ("x",)),
             ("b", "RESHAPE", ("a",)),
