@@ -15,7 +15,8 @@ from kzoo_export.artifact.files import inspect
 from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Benchmark, Inspection, Report
 from kzoo_export.artifact.verification import Verification
-from kzoo_export.errors import ExportError, RecipeError, VerificationError
+from kzoo_export.errors import ExportError, RecipeError, TargetError, VerificationError
+from kzoo_export.hardware import Compatibility, compatibility
 
 # Bound here because submodules of the same names would hide lazy attributes.
 from kzoo_export.quantize import quantize
@@ -40,6 +41,7 @@ _LAZY = {
 __all__ = [
     "RECIPES",
     "Benchmark",
+    "Compatibility",
     "ExportError",
     "Inspection",
     "Override",
@@ -47,10 +49,12 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Report",
+    "TargetError",
     "Tolerance",
     "Verification",
     "VerificationError",
     "benchmark",
+    "compatibility",
     "complete_folder",
     "export",
     "export_all",

@@ -18,6 +18,18 @@ class RecipeError(ExportError):
     """A recipe that changed nothing in the file."""
 
 
+class TargetError(ExportError):
+    """A file with operations that its hardware does not take. It was not kept."""
+
+    def __init__(self, name: str, target: str, source: str, refused: Mapping[str, int]) -> None:
+        self.refused = dict(refused)
+        lines = "\n  ".join(f"{count} {reason}" for reason, count in refused.items())
+        super().__init__(
+            f"{name} has {sum(refused.values())} operations that the target {target!r} does not "
+            f"take, by {source}; the file was not kept.\n  {lines}"
+        )
+
+
 class VerificationError(ExportError):
     """A file that is further from its model than its recipe allows. It was not kept."""
 

@@ -1,5 +1,6 @@
 """From a float32 file to a measured one: quantize, measure, accept."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from kzoo_export.artifact.accept import accept
 from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.report import Report
+from kzoo_export.hardware import accept_target
 from kzoo_export.lowering.process import Lowered
 from kzoo_export.samples import Samples
 from kzoo_export.target import Target
@@ -60,4 +62,10 @@ def finish(
     tell(f"measure {target.path.name}", 0.5)
     report = measure(file, origin, reference)
     accept(report)
-    return report
+    if target.hardware is None:
+        return report
+    words = accept_target(
+        *(file, target.path.name, target.hardware, reference.trials, target.recipe),
+        float32.spec.signature,
+    )
+    return dataclasses.replace(report, target=words)

@@ -40,6 +40,7 @@ def export(
     kinds: Mapping[str, str] | None = None,
     route: str | None = None,
     portable: bool = False,
+    target: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Report:
@@ -62,6 +63,8 @@ def export(
             `token_ids` or `mask`. kzoo's models and heads say it themselves.
         route: How the model is lowered; by default the best route of the format.
         portable: ONNX: keep to the standard operators.
+        target: The kind of hardware that must take every operation of the file: `cpu`, `gpu`,
+            `npu_int8`, `npu_int16` or `microcontroller`.
         seed: Seed of everything random.
         progress: Called with each step and the fraction that is done.
 
@@ -72,6 +75,7 @@ def export(
         ValueError: If an argument does not fit; the message names it.
         ImportError: If a package is missing; the message names the extra to install.
         ExportError: If the file could not be made, or is no better than the model.
+        TargetError: If the hardware does not take some operations.
         VerificationError: If the file is further from the model than the recipe allows.
     """
     return export_all(
@@ -84,6 +88,7 @@ def export(
         kinds=kinds,
         route=route,
         portable=portable,
+        target=target,
         seed=seed,
         progress=progress,
     )[0]
@@ -101,6 +106,7 @@ def plan(
     kinds: Mapping[str, str] | None = None,
     route: str | None = None,
     portable: bool = False,
+    target: str | None = None,
     seed: int = 0,
 ) -> Plan:
     """Check the arguments of an export and say what it would make; nothing is lowered or written.
@@ -116,19 +122,21 @@ def plan(
         kinds: What outputs and inputs are.
         route: How the model would be lowered.
         portable: ONNX: keep to the standard operators.
+        target: The kind of hardware that must take every operation of the file: `cpu`, `gpu`,
+            `npu_int8`, `npu_int16` or `microcontroller`.
         seed: Seed of everything random.
 
     Returns:
         Route, signature, samples, bounds and the expected size.
     """
-    target = make_target(path, recipe, route, portable)
+    file = make_target(path, recipe, route, portable, target)
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
-    verifying, calibrating = _choose(source, signature, [target], samples, calibration, seed)
+    verifying, calibrating = _choose(source, signature, [file], samples, calibration, seed)
     return Plan(
         path=str(path),
-        spec=Spec(target.format, target.route, (signature,), portable),
-        recipe=target.recipe,
+        spec=Spec(file.format, file.route, (signature,), portable),
+        recipe=file.recipe,
         float_size=source.float_size,
         samples=verifying.source,
         calibration=calibrating.source if calibrating else None,
@@ -146,6 +154,7 @@ def export_all(
     kinds: Mapping[str, str] | None = None,
     route: str | None = None,
     portable: bool = False,
+    target: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Report]:
@@ -161,6 +170,7 @@ def export_all(
         kinds: As for `export`.
         route: As for `export`; it must fit the format of every file.
         portable: As for `export`.
+        target: As for `export`.
         seed: As for `export`.
         progress: As for `export`.
 
@@ -173,7 +183,7 @@ def export_all(
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
     tell = progress or (lambda step, fraction: None)
-    files = [make_target(path, recipe, route, portable) for path, recipe in targets.items()]
+    files = [make_target(path, recipe, route, portable, target) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
     verifying, calibrating = _choose(source, signature, files, samples, calibration, seed)
@@ -186,13 +196,13 @@ def export_all(
             route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
         }
         reports = {}
-        for number, target in enumerate(files):
-            file = folder / f"{number}.{target.format}"
+        for number, wanted in enumerate(files):
+            file = folder / f"{number}.{wanted.format}"
             reports[file] = finish(
-                target,
-                lowered[target.route],
+                wanted,
+                lowered[wanted.route],
                 file,
-                float_bytes=float_bytes[target.route],
+                float_bytes=float_bytes[wanted.route],
                 reference=reference,
                 calibration=calibrating,
                 seed=seed,

@@ -47,6 +47,7 @@ def quantize(
     tokenizer: Any = None,
     kinds: Mapping[str, str] | None = None,
     portable: bool = False,
+    target: str | None = None,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Report:
@@ -63,6 +64,7 @@ def quantize(
             may be called as in `transformers`.
         kinds: What outputs and inputs are, by name, as for `export`.
         portable: ONNX: keep to the standard operators.
+        target: The kind of hardware that must take the file, as for `export`.
         seed: Seed of everything random.
         progress: Called with each step and the fraction that is done.
 
@@ -72,29 +74,30 @@ def quantize(
     Raises:
         ValueError: If an argument does not fit; the message names it.
         ExportError: If the file could not be made, or is no better than the float file.
+        TargetError: If the hardware does not take some operations.
         VerificationError: If the file is further from the float file than the recipe allows.
     """
     tell = progress or (lambda step, fraction: None)
     source = Path(source)
-    target = checked(Target(Path(path), get_recipe(recipe), ROUTE), portable)
-    _check_pair(source, target)
+    wanted = checked(Target(Path(path), get_recipe(recipe), ROUTE, target), portable)
+    _check_pair(source, wanted)
     inspection = inspect(source)
     _check_float(source, inspection)
     signature = _declare(inspection, kinds or {}, tokenizer is not None)
     verifying, calibrating = _choose(
-        _reader(signature, tokenizer, seed), samples, calibration, target.calibrates
+        _reader(signature, tokenizer, seed), samples, calibration, wanted.calibrates
     )
     with working_folder() as folder:
-        spec = Spec(target.format, ROUTE, (signature,), portable)
-        bare = target.format == "tflite" and not inspection.signatures
+        spec = Spec(wanted.format, ROUTE, (signature,), portable)
+        bare = wanted.format == "tflite" and not inspection.signatures
         run = _with_signature(source, folder) if bare else source
         float32 = Lowered(run, spec, seconds={}, log=())
         tell("reference", 0.0)
         float_bytes = sum(inspection.weight_bytes.values())
         reference = _reference(float32.path, signature, verifying, float_bytes)
-        file = folder / f"made.{target.format}"
+        file = folder / f"made.{wanted.format}"
         report = finish(
-            target,
+            wanted,
             float32,
             file,
             float_bytes=float_bytes,

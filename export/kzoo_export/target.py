@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kzoo_export.artifact.files import check_target
+from kzoo_export.hardware import check_hardware
 from kzoo_export.lowering.routes import choose_route
 from kzoo_export.recipe import Recipe
 from kzoo_export.recipes import get_recipe
@@ -14,11 +15,12 @@ from kzoo_export.spec import RUNTIMES, format_of
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One file to make."""
+    """One file to make, for a kind of hardware or for any."""
 
     path: Path
     recipe: Recipe
     route: str
+    hardware: str | None = None
 
     @property
     def format(self) -> str:
@@ -37,7 +39,11 @@ class Target:
 
 
 def make_target(
-    path: str | Path, recipe: str | Recipe, route: str | None, portable: bool
+    path: str | Path,
+    recipe: str | Recipe,
+    route: str | None,
+    portable: bool,
+    hardware: str | None,
 ) -> Target:
     """Check everything about a file that is known without a model.
 
@@ -46,6 +52,7 @@ def make_target(
         recipe: The recipe, or its name.
         route: The route, or `None` for the best of the format.
         portable: ONNX: keep to the standard operators.
+        hardware: The kind of hardware that must take the file, or `None`.
 
     Returns:
         The file to make.
@@ -54,7 +61,7 @@ def make_target(
         ValueError: If one of them does not fit; the message names it.
     """
     chosen = choose_route(format_of(path), route)
-    return checked(Target(Path(path), get_recipe(recipe), chosen), portable)
+    return checked(Target(Path(path), get_recipe(recipe), chosen, hardware), portable)
 
 
 def checked(target: Target, portable: bool) -> Target:
@@ -68,6 +75,7 @@ def checked(target: Target, portable: bool) -> Target:
         The same.
     """
     check_target(target.path)
+    check_hardware(target.hardware, target.format)
     target.quantizer.check(target.recipe, portable)
     return target
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_recipe, read_size
-from kzoo.cli.options import IntegerIO, Json, Kinds, Model, Samples, TaskOption
+from kzoo.cli.options import Hardware, IntegerIO, Json, Kinds, Model, Samples, TaskOption
 from kzoo.cli.output import print_result, progress_bar
 
 
@@ -69,6 +69,7 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     route: Annotated[str | None, typer.Option(help="How the model is lowered.")] = None,
     portable: Annotated[bool, typer.Option(help="ONNX: standard operators only.")] = False,
     integer_io: IntegerIO = False,
+    target: Hardware = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +103,7 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
         "kinds": read_kinds(kind),
         "route": route,
         "portable": portable,
+        "target": target,
     }
     chosen = read_recipe(recipe, integer_io)
     model = load_task(source, task)

@@ -30,5 +30,14 @@ IntegerIO = Annotated[
         help="TFLite, static recipes: integers as inputs and outputs too, with scales reported.",
     ),
 ]
+Hardware = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Hardware that must take every operation: cpu, gpu, npu_int8, npu_int16 or "
+        "microcontroller.",
+        metavar="NAME",
+    ),
+]
 TaskOption = Annotated[Task, typer.Option(help="What to make of the backbone.")]
 Length = Annotated[int, typer.Option(help="Tokens in a row of the file's inputs.", min=1)]

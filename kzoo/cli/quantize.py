@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kzoo.cli.inputs import read_kinds, read_recipe, read_samples
-from kzoo.cli.options import IntegerIO, Json, Kinds
+from kzoo.cli.options import Hardware, IntegerIO, Json, Kinds
 from kzoo.cli.output import print_result, progress_bar
 
 Arrays = Annotated[
@@ -35,6 +35,7 @@ def quantize_file(
     kind: Kinds = None,
     portable: Annotated[bool, typer.Option(help="ONNX: standard operators only.")] = False,
     integer_io: IntegerIO = False,
+    target: Hardware = None,
     as_json: Json = False,
 ) -> None:
     """Quantize a float file, and verify the result against it in the same runtime.
@@ -55,6 +56,7 @@ def quantize_file(
             tokenizer=None if tokenizer is None else kzoo.load_tokenizer(tokenizer),
             kinds=read_kinds(kind),
             portable=portable,
+            target=target,
             progress=progress,
         )
     print_result(report, as_json)

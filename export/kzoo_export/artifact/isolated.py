@@ -2,11 +2,13 @@
 
 The process, `python -m kzoo_export.artifact.isolated PATH THREADS`, imports the runtime alone. It
 answers with the signature of the file, then each request with outputs or times. A message is a JSON
-header and arrays, with the lengths of both in front.
+header and arrays, with the lengths of both in front. A third argument is the module of another
+runtime than the one of the format.
 """
 
 import contextlib
 import functools
+import importlib
 import io
 import json
 import os
@@ -75,12 +77,15 @@ class IsolatedRunner:
 
 
 @contextlib.contextmanager
-def isolated(path: str | Path, threads: int | None = None) -> Iterator[IsolatedRunner]:
+def isolated(
+    path: str | Path, threads: int | None = None, runtime: str = ""
+) -> Iterator[IsolatedRunner]:
     """Load a file in a process of its own.
 
     Args:
         path: A `.tflite` or `.onnx` file.
         threads: Threads of the runtime, or `None` for its own choice.
+        runtime: A module with a function `load`; by default the runtime of the format.
 
     Yields:
         The loaded file.
@@ -90,7 +95,7 @@ def isolated(path: str | Path, threads: int | None = None) -> Iterator[IsolatedR
         ExportError: If the process ends while it runs the file.
     """
     path = existing(path)
-    command = [sys.executable, "-P", "-m", __name__, str(path), str(threads or 0)]
+    command = [sys.executable, "-P", "-m", __name__, str(path), str(threads or 0), runtime]
     search = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     with subprocess.Popen(
         command,
@@ -108,7 +113,8 @@ def isolated(path: str | Path, threads: int | None = None) -> Iterator[IsolatedR
                 raise ValueError(f"`path` must be a whole file. Received: {_end(process, path)}")
             header, _ = loaded
             if "error" in header:
-                raise ValueError(header["error"])
+                process.kill()
+                raise ValueError(f"{header['error']}{_last_lines(process) if runtime else ''}")
             yield IsolatedRunner(
                 tuple(map(TensorSpec.from_dict, header["inputs"])),
                 tuple(map(TensorSpec.from_dict, header["outputs"])),
@@ -143,12 +149,16 @@ def _ask(
 
 def _end(process: "subprocess.Popen[bytes]", path: Path) -> str:
     """Say how a process ended, with its last lines."""
+    last, status = _last_lines(process), process.wait()
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    return f"path={str(path)!r}, whose runtime ended with {how}{last}"
+
+
+def _last_lines(process: "subprocess.Popen[bytes]") -> str:
+    """Read what a process that has ended said last."""
     assert process.stderr is not None
     lines = process.stderr.read().decode(errors="replace").splitlines()
-    status = process.wait()
-    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-    last = "\n  ".join(["", *lines[-_LAST_LINES:]]) if lines else ""
-    return f"path={str(path)!r}, whose runtime ended with {how}{last}"
+    return "\n  ".join(["", *lines[-_LAST_LINES:]]) if lines else ""
 
 
 @contextlib.contextmanager
@@ -183,13 +193,14 @@ def _receive(stream: IO[bytes]) -> Message | None:
         return header, dict(zip(header["names"], arrays.values(), strict=True))
 
 
-def _serve(path: str, threads: str) -> None:
+def _serve(path: str, threads: str, runtime: str) -> None:
     """Load a file, then answer each request on standard input."""
     # The runtimes print to standard output; answers go to a copy of it, made first.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        runner = load(path, threads=int(threads) or None)
+        loading = importlib.import_module(runtime).load if runtime else load
+        runner = loading(path, threads=int(threads) or None)
     except Exception as error:
         _send(answers, {"error": str(error)}, {})
         return

@@ -83,8 +83,9 @@ class Report(Document):
 
     `float_size` is what the model's weights take as float32, `ratio` the size of the file against
     it, `float_bytes` the weights of the float32 file, with the constants of the graph.
-    `latency_ratio` is the latency against that of the float32 file, timed in turns with it. `log`
-    has the last lines that the frameworks printed; it is in the JSON form only.
+    `latency_ratio` is the latency against that of the float32 file, timed in turns with it.
+    `target` says which hardware takes the file, where one was asked for. `log` has the last lines
+    that the frameworks printed; it is in the JSON form only.
     """
 
     path: str
@@ -105,6 +106,7 @@ class Report(Document):
     seconds: Mapping[str, float]
     versions: Mapping[str, str]
     latency_ratio: float | None = None
+    target: str | None = None
     warnings: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
 
@@ -119,6 +121,8 @@ class Report(Document):
         ratio = f", {self.latency_ratio:.2f} of float32" if self.latency_ratio else ""
         sizes = [size_text(shape) for shape in self.verification.sizes]
         table.add_row("latency", f"{self.latency}{ratio}{f', at {sizes[0]}' if sizes else ''}")
+        if self.target:
+            table.add_row("target", self.target)
         table.add_row("verified on", self.samples)
         if sizes:
             table.add_row("verified at", f"{', '.join(sizes)} (open axes)")

@@ -37,16 +37,24 @@ class Runner:
         Raises:
             ExportError: If the runtime cannot compute them.
         """
-        arrays = {tensor.name: _to_integers(feed[tensor.name], tensor) for tensor in self._inputs}
+        arrays = {tensor.name: to_integers(feed[tensor.name], tensor) for tensor in self._inputs}
         try:
             outputs = self._call(**arrays)
         except (RuntimeError, ValueError) as error:
             raise cannot_run("LiteRT", arrays, error) from error
-        return {tensor.name: _to_floats(outputs[tensor.name], tensor) for tensor in self._outputs}
+        return {tensor.name: to_floats(outputs[tensor.name], tensor) for tensor in self._outputs}
 
 
-def _to_integers(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """Write floats as the integers of an input; what is beyond their range is at its end."""
+def to_integers(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
+    """Write floats as the integers of an input; what is beyond their range is at its end.
+
+    Args:
+        array: What an input is given.
+        tensor: The input, as it is in the file.
+
+    Returns:
+        What the file reads.
+    """
     if tensor.quantization is None:
         return array
     scale, zero_point = tensor.quantization
@@ -55,8 +63,16 @@ def _to_integers(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
     return integers.clip(limits.min, limits.max).astype(tensor.dtype)
 
 
-def _to_floats(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """Read the integers of an output as the floats that they stand for."""
+def to_floats(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
+    """Read the integers of an output as the floats that they stand for.
+
+    Args:
+        array: What the file computed.
+        tensor: The output, as it is in the file.
+
+    Returns:
+        The floats, or the array where it stands for nothing else.
+    """
     if tensor.quantization is None:
         return array
     scale, zero_point = tensor.quantization
