@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from kzoo_export.errors import RecipeError
 from kzoo_export.recipe import (
     BLOCK,
@@ -40,6 +42,24 @@ def first_use(operations: Iterable[str]) -> str:
     """
     used = [operation for operation in operations if operation != "other"]
     return next((each for each in used if each != "embedding"), used[0] if used else "other")
+
+
+def check_finite(name: str, operation: str, array: np.ndarray) -> None:
+    """Refuse a weight that has no scale; masks of infinities, which nothing rounds, may be there.
+
+    Args:
+        name: Its name.
+        operation: What it is used for.
+        array: Its numbers.
+
+    Raises:
+        ValueError: If there is NaN or infinity in it.
+    """
+    if operation != "other" and not np.isfinite(array).all():
+        raise ValueError(
+            "`model` must have finite weights, to store them in fewer bits. "
+            f"Received: NaN or infinity in {name}"
+        )
 
 
 # The numbers that a format has, and the operations whose weights can have them.

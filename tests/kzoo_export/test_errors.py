@@ -190,6 +190,19 @@ def test_model_that_gives_nan(tmp_path: Path) -> None:
     refused(model, tmp_path / "a.tflite", "finite", samples={"x": -np.ones((2, 4))})
 
 
+@pytest.mark.parametrize("name", ["a.tflite", "a.onnx"])
+def test_rows_of_nan_that_no_sample_looks_up(name: str, tmp_path: Path) -> None:
+    indices = keras.Input((8,), dtype="int32", name="x")
+    table = keras.layers.Embedding(100, 64)
+    model = keras.Model(indices, table(indices))
+    table.set_weights([np.where(np.arange(100)[:, None] == 77, np.nan, np.ones((100, 64)))])
+    samples = {"x": np.arange(64).reshape(8, 8)}
+    for recipe in ("float16", "dynamic_int8", "static_int8"):
+        with pytest.raises(ValueError, match=r"`model` must have finite weights.*Received: NaN"):
+            export(model, tmp_path / name, recipe, samples=samples, calibration=samples)
+    check_nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "route", "extra"),
     [

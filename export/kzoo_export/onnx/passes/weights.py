@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Set
 import numpy as np
 import onnx_ir as ir
 
-from kzoo_export.assign import Weight, first_use
+from kzoo_export.assign import Weight, check_finite, first_use
 from kzoo_export.onnx.passes.graph import weight_of, weights_in_use
 from kzoo_export.recipe import SMALLEST_WEIGHT
 
@@ -58,11 +58,16 @@ def weights_by_name(graph: ir.Graph) -> dict[str, Weight]:
 
     Returns:
         The weights by name, which is also the path of the layer.
+
+    Raises:
+        ValueError: If there is NaN or infinity in one.
     """
-    return {
-        value.name: Weight(value.name, _operation(value, array.ndim), _width(value, array))
-        for value, array in weights_in_use(graph)
-    }
+    found = {}
+    for value, array in weights_in_use(graph):
+        operation = _operation(value, array.ndim)
+        check_finite(str(value.name), operation, array)
+        found[value.name] = Weight(value.name, operation, _width(value, array))
+    return found
 
 
 def _operation(value: ir.Value, ndim: int) -> str:

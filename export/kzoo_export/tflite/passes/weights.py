@@ -4,7 +4,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from kzoo_export.assign import Weight, first_use
+from kzoo_export.assign import Weight, check_finite, first_use
 from kzoo_export.tflite.flatbuffer import constant_of, operation_of
 from kzoo_export.tflite.passes.embedding_lookup import is_lookup
 
@@ -30,6 +30,9 @@ def weights_by_name(model: Any, smallest: int) -> dict[str, Weight]:
     Returns:
         The weights by the name of the tensor. The path of a weight is its name and those of the
         tensors that are computed with it.
+
+    Raises:
+        ValueError: If there is NaN or infinity in one.
     """
     found: dict[str, Weight] = {}
     for graph in model.subgraphs:
@@ -44,6 +47,7 @@ def weights_by_name(model: Any, smallest: int) -> dict[str, Weight]:
                 used = operation_with(model, operator) if place == 1 else "other"
                 if place == 0 and is_lookup(model, graph, operator, smallest):
                     used = "embedding"
+                check_finite(name, used, array)
                 results = [graph.tensors[output].name.decode() for output in operator.outputs]
                 found[name] = Weight(
                     "; ".join([known.path, *results]),
