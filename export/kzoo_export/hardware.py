@@ -14,9 +14,10 @@ from kzoo_export.artifact.isolated import isolated
 from kzoo_export.errors import TargetError, VerificationError
 from kzoo_export.recipe import Recipe
 from kzoo_export.spec import Signature, format_of
+from kzoo_export.tflite.hardware import HARDWARE, refused
 from kzoo_export.trials import Trial
 
-TARGETS = ("cpu", "gpu", "npu_int8", "npu_int16", "microcontroller")
+TARGETS = tuple(HARDWARE)
 # What runs files as a microcontroller does, and the rows it is given: it has one slow thread.
 _MICRO = "kzoo_export.tflite.micro"
 _MICRO_ROWS = 4
@@ -97,8 +98,6 @@ def compatibility(path: str | Path, target: str) -> Compatibility:
     if format == "onnx":
         with isolated(path):
             return Compatibility(str(path), target, *_ONNX, refused={})
-    from kzoo_export.tflite.hardware import HARDWARE, refused
-
     hardware = HARDWARE[target]
     found = refused(Path(path), hardware)
     return Compatibility(str(path), target, hardware.description, hardware.source, found)

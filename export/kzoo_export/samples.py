@@ -215,6 +215,23 @@ class Reader:
         return random.integers(0, high, shape).astype(entry.dtype)
 
 
+def check_measured(name: str, *measured: np.ndarray) -> None:
+    """Refuse numbers that have no scale.
+
+    Args:
+        name: What was measured.
+        *measured: Its least and its largest numbers.
+
+    Raises:
+        ValueError: If there is NaN or infinity among them.
+    """
+    if not all(np.isfinite(array).all() for array in measured):
+        raise ValueError(
+            "`calibration` must give finite numbers everywhere in the model. "
+            f"Received: NaN or infinity in {name}"
+        )
+
+
 def enough(calibration: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
     """Refuse to calibrate on too little.
 

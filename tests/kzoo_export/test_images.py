@@ -55,7 +55,7 @@ def digits() -> Digits:
             layers.Conv2D(32, 3, padding="same", activation="relu"),
             layers.GlobalAveragePooling2D(),
             layers.Dense(128, activation="relu"),
-            layers.Dense(10),
+            layers.Dense(10, name="logits"),
         ]
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -109,7 +109,7 @@ def test_floats_that_cannot_be_integers(digits: Digits, tmp_path: Path) -> None:
         integers(RECIPES["weight_int8"])
     with pytest.raises(ValueError, match=r"must have `float_io`: ONNX.*Received"):
         export(digits.model, path.with_suffix(".onnx"), integers(INT8))
-    last = dataclasses.replace(integers(INT8), overrides=(Override("float32", scope="dense_1"),))
+    last = dataclasses.replace(integers(INT8), overrides=(Override("float32", scope="logits"),))
     with pytest.raises(RecipeError, match=r"`float_io=False`, and .* cannot be integers"):
         export(digits.model, path, last, samples=digits.images, calibration=digits.calibration)
     assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from kzoo_export.artifact.compare import compare_with
 from kzoo_export.gptq import Moments, merge, moments_of
 from kzoo_export.onnx.passes.graph import products
+from kzoo_export.samples import check_measured
 from kzoo_export.spec import Signature
 from kzoo_export.trials import batches, run_rows
 
@@ -52,11 +53,7 @@ def measure_channels(model: ir.Model, samples: Arrays) -> dict[str, np.ndarray]:
         for name in names:
             rows = batch[name].reshape(-1, batch[name].shape[-1])
             low, high = rows.min(axis=0), rows.max(axis=0)
-            if not (np.isfinite(low).all() and np.isfinite(high).all()):
-                raise ValueError(
-                    "`calibration` must give finite numbers everywhere in the model. "
-                    f"Received: NaN or infinity in {name}"
-                )
+            check_measured(name, low, high)
             if name in found:
                 low = np.minimum(low, found[name][:, 0])
                 high = np.maximum(high, found[name][:, 1])

@@ -1,13 +1,12 @@
 """Run an `.onnx` file in ONNX Runtime, on the CPU."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kzoo.arguments import require_packages
-from kzoo_export.errors import cannot_run
+from kzoo_export.loaded import LoadedFile
 from kzoo_export.spec import TensorSpec
 
 _ERRORS_ONLY = 3
@@ -24,35 +23,7 @@ _DTYPES = {
 }
 
 
-class Runner:
-    """A loaded file: a function from arrays by name to arrays by name."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.inputs = tuple(_describe(value) for value in session.get_inputs())
-        self.outputs = tuple(_describe(value) for value in session.get_outputs())
-
-    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the file once.
-
-        Args:
-            feed: One array for each input, of the file's own shape and dtype.
-
-        Returns:
-            The outputs by name.
-
-        Raises:
-            ExportError: If the runtime cannot compute them.
-        """
-        arrays = {tensor.name: np.ascontiguousarray(feed[tensor.name]) for tensor in self.inputs}
-        try:
-            results = self._session.run(None, arrays)
-        except Exception as error:  # ONNX Runtime raises classes of its own.
-            raise cannot_run("ONNX Runtime", arrays, error) from error
-        return {tensor.name: result for tensor, result in zip(self.outputs, results, strict=True)}
-
-
-def load(path: str | Path, threads: int | None = None) -> Runner:
+def load(path: str | Path, threads: int | None = None) -> LoadedFile:
     """Load a file.
 
     Args:
@@ -83,7 +54,16 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
         raise ValueError(
             f"`path` must be a file ONNX Runtime can load. Received: path={str(path)!r} ({error})"
         ) from error
-    return Runner(session)
+    inputs, outputs = (
+        tuple(map(_describe, side)) for side in (session.get_inputs(), session.get_outputs())
+    )
+
+    def call(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        feed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        results = session.run(None, feed)
+        return {tensor.name: result for tensor, result in zip(outputs, results, strict=True)}
+
+    return LoadedFile("ONNX Runtime", inputs, outputs, call)
 
 
 def _describe(value: Any) -> TensorSpec:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.gptq import Moments, merge, moments_of
+from kzoo_export.samples import check_measured
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.trials import batches, run_rows
 
@@ -34,11 +35,7 @@ def measure_ranges(content: bytes, samples: Arrays) -> Ranges:
         for name, tensor in read():
             low, high = ranges.get(name, (np.inf, -np.inf))
             ranges[name] = (min(low, float(tensor.min())), max(high, float(tensor.max())))
-            if not np.isfinite(ranges[name]).all():
-                raise ValueError(
-                    "`calibration` must give finite numbers everywhere in the model. "
-                    f"Received: NaN or infinity in {name}"
-                )
+            check_measured(name, *map(np.array, ranges[name]))
     return ranges
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class Hardware:
     flat_indices: bool = False
     weights: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def dtypes(self) -> dict[str, set[str]]:
         """The dtypes of each operation."""
         return {
@@ -40,7 +41,7 @@ class Hardware:
             for name in names.split()
         }
 
-    @property
+    @functools.cached_property
     def newest(self) -> dict[str, int]:
         """The newest version of each operation that has a bound."""
         return {name: version for version, names in self.versions.items() for name in names.split()}

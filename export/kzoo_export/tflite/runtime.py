@@ -7,79 +7,11 @@ from typing import Any
 import numpy as np
 
 from kzoo.arguments import require_packages
-from kzoo_export.errors import cannot_run
+from kzoo_export.loaded import LoadedFile
 from kzoo_export.spec import OPEN, TensorSpec
 
 
-class Runner:
-    """A loaded file: a function from arrays by name to arrays by name.
-
-    Inputs and outputs whose integers stand for floats are these floats.
-    """
-
-    def __init__(self, interpreter: Any, signature: str) -> None:
-        self._call = interpreter.get_signature_runner(signature)
-        # The graph's own order is the documented one; a signature is sorted by name.
-        self._inputs = _ordered(self._call.get_input_details(), interpreter.get_input_details())
-        self._outputs = _ordered(self._call.get_output_details(), interpreter.get_output_details())
-        self.inputs = tuple(tensor.as_float for tensor in self._inputs)
-        self.outputs = tuple(tensor.as_float for tensor in self._outputs)
-
-    def __call__(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the file once.
-
-        Args:
-            feed: One array for each input, of the file's own shape and dtype.
-
-        Returns:
-            The outputs by name.
-
-        Raises:
-            ExportError: If the runtime cannot compute them.
-        """
-        arrays = {tensor.name: to_integers(feed[tensor.name], tensor) for tensor in self._inputs}
-        try:
-            outputs = self._call(**arrays)
-        except (RuntimeError, ValueError) as error:
-            raise cannot_run("LiteRT", arrays, error) from error
-        return {tensor.name: to_floats(outputs[tensor.name], tensor) for tensor in self._outputs}
-
-
-def to_integers(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """Write floats as the integers of an input; what is beyond their range is at its end.
-
-    Args:
-        array: What an input is given.
-        tensor: The input, as it is in the file.
-
-    Returns:
-        What the file reads.
-    """
-    if tensor.quantization is None:
-        return array
-    scale, zero_point = tensor.quantization
-    limits = np.iinfo(tensor.dtype)
-    integers = np.rint(array / np.float32(scale)) + zero_point
-    return integers.clip(limits.min, limits.max).astype(tensor.dtype)
-
-
-def to_floats(array: np.ndarray, tensor: TensorSpec) -> np.ndarray:
-    """Read the integers of an output as the floats that they stand for.
-
-    Args:
-        array: What the file computed.
-        tensor: The output, as it is in the file.
-
-    Returns:
-        The floats, or the array where it stands for nothing else.
-    """
-    if tensor.quantization is None:
-        return array
-    scale, zero_point = tensor.quantization
-    return (array.astype(np.float32) - zero_point) * np.float32(scale)
-
-
-def load(path: str | Path, threads: int | None = None) -> Runner:
+def load(path: str | Path, threads: int | None = None) -> LoadedFile:
     """Load a file.
 
     Args:
@@ -108,7 +40,14 @@ def load(path: str | Path, threads: int | None = None) -> Runner:
     signatures = list(interpreter.get_signature_list())
     if not signatures:
         raise ValueError(f"`path` must be a TFLite file with a signature. Received: path={path}")
-    return Runner(interpreter, signatures[0])
+    run = interpreter.get_signature_runner(signatures[0])
+    # The graph's own order is the documented one; a signature is sorted by name.
+    return LoadedFile(
+        "LiteRT",
+        _ordered(run.get_input_details(), interpreter.get_input_details()),
+        _ordered(run.get_output_details(), interpreter.get_output_details()),
+        lambda arrays: run(**arrays),
+    )
 
 
 def _ordered(

@@ -99,7 +99,9 @@ class Graph:
         self.graph.operators = kept
         self._remove_unread()
 
-    def compute(self, operation: int, inputs: Sequence[int], like: int, name: str) -> int:
+    def compute(
+        self, operation: int, inputs: Sequence[int], like: int, name: str, activation: int = 0
+    ) -> int:
         """Add an operation.
 
         Args:
@@ -107,6 +109,7 @@ class Graph:
             inputs: What it reads.
             like: A tensor with the shape and type of the result.
             name: Name of the result.
+            activation: The `ActivationFunctionType` of ADD, SUB or MUL; by default none.
 
         Returns:
             The result.
@@ -116,6 +119,7 @@ class Graph:
         if operation in _OPTIONS:
             operator.builtinOptionsType, options = _OPTIONS[operation]
             operator.builtinOptions = options()
+            operator.builtinOptions.fusedActivationFunction = activation
         return self._add(operator, inputs, like, name)
 
     def repeat(self, operator: Any, inputs: Sequence[int], name: str) -> int:

@@ -26,9 +26,7 @@ def _decompose(graph: Graph, operator: Any) -> None:
     name = graph.name(result)
     three = graph.add_constant(np.array(3, np.float32), f"{name}/three")
     sixth = graph.add_constant(np.array(1 / 6, np.float32), f"{name}/sixth")
-    gate = graph.compute(_Op.ADD, [source, three], result, f"{name}/gate")
-    graph.producers[
-        gate
-    ].builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.RELU6
+    relu6 = schema.ActivationFunctionType.RELU6
+    gate = graph.compute(_Op.ADD, [source, three], result, f"{name}/gate", relu6)
     product = graph.compute(_Op.MUL, [source, gate], result, f"{name}/product")
     graph.redirect(result, graph.compute(_Op.MUL, [product, sixth], result, f"{name}/scaled"))

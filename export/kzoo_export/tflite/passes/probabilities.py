@@ -41,10 +41,8 @@ def _split(graph: Graph, operator: Any) -> None:
         result = operator.outputs[0]
         name = graph.name(result)
         threshold = graph.add_constant(np.array(_THRESHOLD, np.float32), f"{name}/threshold")
-        large = graph.compute(_Op.SUB, [tensor, threshold], tensor, f"{name}/large")
-        graph.producers[
-            large
-        ].builtinOptions.fusedActivationFunction = schema.ActivationFunctionType.RELU
+        relu = schema.ActivationFunctionType.RELU
+        large = graph.compute(_Op.SUB, [tensor, threshold], tensor, f"{name}/large", relu)
         small = graph.compute(_Op.SUB, [tensor, large], tensor, f"{name}/small")
         products = []
         for part in (large, small):
