@@ -12,7 +12,7 @@ import importlib.util
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,8 @@ _CONFIGS: dict[Numbers, dict[str, Any]] = {
 
 # Products with a constant that is no dense weight have kernels for one scale: more make zeros.
 _ONE_SCALE = {"weight_tensor_config": {**_CHANNELS, "granularity": "TENSORWISE"}}
+# How far the logarithm of a scale may be from a whole number for the kernel to shift by it.
+_NEXT_TO = 1e-3
 # What a file takes and gives stays float.
 _UNTOUCHED = {"regex": ".*", "algorithm_key": "no_quantize", "op_config": {}}
 Ranges = Mapping[str, tuple[float, float]]
@@ -251,12 +253,26 @@ def _declare_integers(model: Any, graph: Any, operator: Any) -> None:
         return
     dtype = _TYPE_NAMES[graph.tensors[tensor].type].lower()
     if dtype == "int16" and hasattr(operator.builtinOptions, "potScaleInt16"):
-        # Else the kernel takes scales that happen to be next to powers of two for exactly these,
-        # and refuses the shifts.
-        operator.builtinOptions.potScaleInt16 = False
+        read_and_computed = (*operator.inputs, operator.outputs[0])
+        scales = [graph.tensors[index].quantization.scale[0] for index in read_and_computed]
+        operator.builtinOptions.potScaleInt16 = not _are_refused_shifts(scales)
     version = version_for(kind, dtype)
     if version > code.version:
         operator.opcodeIndex = flatbuffer.operator_code(model, operation, version)
+
+
+def _are_refused_shifts(scales: Sequence[float]) -> bool:
+    """Tell whether a sum or difference in int16 would shift by what its kernel refuses.
+
+    It shifts where all scales, of both inputs and the result, are next to powers of two, and
+    multiplies elsewhere; where it is told to, it always multiplies. A difference such as 1 - mask
+    is exact by shifts alone.
+    """
+    exponents = np.log2(scales)
+    nearest = np.rint(exponents)
+    shifts = nearest[:2] - nearest[2]
+    # One input stays as it is, and the other one, if any, is shifted to the right.
+    return bool((np.abs(exponents - nearest) < _NEXT_TO).all()) and bool(shifts.max() != 0)
 
 
 @contextlib.contextmanager

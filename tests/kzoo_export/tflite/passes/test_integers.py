@@ -47,3 +47,15 @@ def test_products_with_constants(
     (found,) = compare_outputs(outputs, expected, samples, NOTHING_DECLARED)
     assert found.cosine_min is not None
     assert found.cosine_min > 0.99
+
+
+def test_differences_of_masks_are_exact(tmp_path: Path) -> None:
+    """Scales next to powers of two are shifted by, where the kernel can; it rounds nothing then."""
+    mask = keras.Input((WIDTH,), batch_size=1, name="mask")
+    path, target = tmp_path / "float32.tflite", tmp_path / "int16.tflite"
+    samples = {"mask": np.random.default_rng(0).integers(0, 2, (ROWS, WIDTH)).astype("float32")}
+    export(keras.Model(mask, {"padding": 1.0 - mask}), path, samples=samples)
+    quantize.quantize(path, target, RECIPES["static_int16x8"], samples)
+    outputs = run_batches(load(target), samples)["padding"]
+    assert (outputs[samples["mask"] == 1.0] == 0.0).all()
+    np.testing.assert_allclose(outputs, 1.0 - samples["mask"], atol=1e-4)
