@@ -1,8 +1,6 @@
 """From a float32 file to a measured one: quantize, measure, accept."""
 
 import dataclasses
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from kzoo_export.artifact.accept import accept
@@ -10,6 +8,7 @@ from kzoo_export.artifact.measure import Origin, Reference, measure
 from kzoo_export.artifact.report import Report
 from kzoo_export.hardware import accept_target
 from kzoo_export.lowering.process import Lowered
+from kzoo_export.progress import Progress, Stopwatch, part
 from kzoo_export.samples import Samples
 from kzoo_export.target import Target
 
@@ -23,7 +22,7 @@ def finish(
     reference: Reference,
     calibration: Samples | None,
     seed: int,
-    tell: Callable[[str, float], None],
+    tell: Progress,
 ) -> Report:
     """Make the file of a recipe in the working folder, and measure it.
 
@@ -40,14 +39,14 @@ def finish(
     Returns:
         What was measured.
     """
-    tell(f"quantize {target.path.name}", 0.0)
-    start = time.perf_counter()
     used = calibration if target.calibrates else None
+    name = target.path.name
+    watch = Stopwatch(part(lambda step, done: tell(f"{step} {name}", done), 0.0, 0.8))
     target.quantizer.quantize(
         *(float32.path, file, target.recipe, used.arrays if used else None),
         float32.spec.signature,
+        watch.tell,
     )
-    seconds = {target.recipe.name: time.perf_counter() - start}
     origin = Origin(
         path=target.path,
         spec=float32.spec,
@@ -56,16 +55,16 @@ def finish(
         float_bytes=float_bytes,
         calibration=used.source if used else None,
         seed=seed,
-        seconds={"reference": reference.seconds, **float32.seconds, **seconds},
+        seconds={"reference": reference.seconds, **float32.seconds, **watch.stop()},
         log=float32.log,
     )
-    tell(f"measure {target.path.name}", 0.5)
+    tell(f"measure {name}", 0.8)
     report = measure(file, origin, reference)
     accept(report)
     if target.hardware is None:
         return report
     words = accept_target(
-        *(file, target.path.name, target.hardware, reference.trials, target.recipe),
+        *(file, name, target.hardware, reference.trials, target.recipe),
         float32.spec.signature,
     )
     return dataclasses.replace(report, target=words)

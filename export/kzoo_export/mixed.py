@@ -3,7 +3,7 @@
 import bisect
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from kzoo_export.gptq import Choice
 from kzoo_export.recipe import DYNAMIC_INT4, DYNAMIC_INT8, Numbers
@@ -74,6 +74,19 @@ def fewest(
     ordered = sorted(groups, key=loss, reverse=True)
     first = [list(itertools.chain(*ordered[:count])) for count in range(len(ordered) + 1)]
     return first[bisect.bisect_left(range(len(ordered)), True, key=lambda n: holds(first[n]))]
+
+
+def most_trials(names: Collection[str]) -> int:
+    """Count the losses that are measured to choose the fewest names: of groups, then one by one.
+
+    Args:
+        names: The names.
+
+    Returns:
+        The most losses there can be, that of no name in more bits included.
+    """
+    counts = len(alike(names)), len(names)
+    return 1 + sum(count + (count + 1).bit_length() for count in counts)
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:

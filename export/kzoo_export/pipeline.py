@@ -1,7 +1,7 @@
 """The export: prepare, lower, quantize, measure, accept, save."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Report
 from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered, lowering
+from kzoo_export.progress import Progress, part, silent
 from kzoo_export.recipe import Recipe
 from kzoo_export.samples import Samples
 from kzoo_export.source.prepare import Size, Source, prepare
@@ -22,7 +23,6 @@ from kzoo_export.split import choose_samples
 from kzoo_export.target import Target, make_target
 from kzoo_export.trials import with_traced_shapes
 
-Progress = Callable[[str, float], None]
 Targets = (
     Mapping[str, str | Recipe] | Mapping[Path, str | Recipe] | Mapping[str | Path, str | Recipe]
 )
@@ -182,7 +182,7 @@ def export_all(
     """
     if not targets:
         raise ValueError("`targets` must name at least one file. Received: none")
-    tell = progress or (lambda step, fraction: None)
+    tell = progress or silent
     files = [make_target(path, recipe, route, portable, target) for path, recipe in targets.items()]
     source = prepare(model, kinds)
     signature = source.signature(length, batch_size)
@@ -190,7 +190,7 @@ def export_all(
     traced = with_traced_shapes(signature, verifying.arrays)
     with working_folder() as folder:
         reference, lowered = _run_and_lower(
-            source, traced, verifying, files, portable, folder, _part(tell, 0.0, 0.7)
+            source, traced, verifying, files, portable, folder, part(tell, 0.0, 0.7)
         )
         float_bytes = {
             route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
@@ -206,7 +206,7 @@ def export_all(
                 reference=reference,
                 calibration=calibrating,
                 seed=seed,
-                tell=_part(tell, *(0.7 + 0.3 * (number + end) / len(files) for end in (0, 1))),
+                tell=part(tell, *(0.7 + 0.3 * (number + end) / len(files) for end in (0, 1))),
             )
         save(reports)
     tell("done", 1.0)
@@ -250,7 +250,7 @@ def _run_and_lower(
                 tell("reference", 0.1 / len(formats))
                 reference = _reference(source, signature, samples)
             lowered[route] = result(
-                _part(tell, (number + 0.2) / len(formats), (number + 1) / len(formats))
+                part(tell, (number + 0.2) / len(formats), (number + 1) / len(formats))
             )
     assert reference is not None
     return reference, lowered
@@ -262,8 +262,3 @@ def _reference(source: Source, signature: Signature, samples: Samples) -> Refere
     trials = source.trials(signature.inputs, samples)
     seconds = time.perf_counter() - start
     return Reference(trials, source.backend, source.float_size, seconds, source.trained_in)
-
-
-def _part(tell: Progress, low: float, high: float) -> Progress:
-    """Map the progress of one step to its part of the whole."""
-    return lambda step, fraction: tell(step, low + (high - low) * fraction)

@@ -1,7 +1,7 @@
 """Quantization of a float file, whoever made it: the same recipes, measurements and refusals."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from kzoo_export.artifact.measure import Reference
 from kzoo_export.artifact.report import Inspection, Report
 from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered
+from kzoo_export.progress import Progress, part, silent
 from kzoo_export.recipe import Recipe
 from kzoo_export.recipes import get_recipe
 from kzoo_export.samples import Reader, Samples
@@ -49,7 +50,7 @@ def quantize(
     portable: bool = False,
     target: str | None = None,
     seed: int = 0,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Quantize a float file, and verify the result against that file in the same runtime.
 
@@ -77,7 +78,7 @@ def quantize(
         TargetError: If the hardware does not take some operations.
         VerificationError: If the file is further from the float file than the recipe allows.
     """
-    tell = progress or (lambda step, fraction: None)
+    tell = progress or silent
     source = Path(source)
     wanted = checked(Target(Path(path), get_recipe(recipe), ROUTE, target), portable)
     _check_pair(source, wanted)
@@ -104,7 +105,7 @@ def quantize(
             reference=reference,
             calibration=calibrating,
             seed=seed,
-            tell=lambda step, fraction: tell(step, 0.2 + 0.8 * fraction),
+            tell=part(tell, 0.2, 1.0),
         )
         save({file: report})
     tell("done", 1.0)

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kzoo import cli
-from kzoo_export import RECIPES, VerificationError, export, inspect, quantize
+from kzoo_export import RECIPES, RecipeError, VerificationError, export, inspect, quantize
 from kzoo_export.artifact.files import load, run_batches
 from kzoo_export.recipe import Tolerance
 from kzoo_export.tflite import flatbuffer
@@ -174,6 +174,13 @@ def test_what_is_too_far_is_not_kept(files: dict[str, Path], tmp_path: Path) -> 
     recipe = dataclasses.replace(RECIPES["dynamic_int8"], tolerance=strict)
     with pytest.raises(VerificationError, match="too far from its model"):
         quantize(files["tflite"], tmp_path / "made.tflite", recipe, samples=SAMPLES)
+    check_nothing_left(tmp_path)
+
+
+def test_static_file_without_integer_products(files: dict[str, Path], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPES["static_int8"], max_loss=0.0)
+    with pytest.raises(RecipeError, match=r"no product compute in integers: .*'int8 x float32': "):
+        quantize(files["onnx"], tmp_path / "made.onnx", recipe, samples=SAMPLES, kinds=KINDS)
     check_nothing_left(tmp_path)
 
 

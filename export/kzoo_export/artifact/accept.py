@@ -31,7 +31,8 @@ def check_recipe(inspection: Inspection, recipe: Recipe, float_bytes: int) -> No
         float_bytes: Bytes of weights in the float32 file.
 
     Raises:
-        RecipeError: If no weight is stored as the recipe says, or nothing became smaller.
+        RecipeError: If no weight is stored as the recipe says, no product is computed in integers
+            where all should be, or nothing became smaller.
     """
     if not recipe.smaller_dtypes:
         return
@@ -43,6 +44,13 @@ def check_recipe(inspection: Inspection, recipe: Recipe, float_bytes: int) -> No
                 f"{dtype}. Weights by dtype: {dict(inspection.weight_bytes)} bytes. Very small "
                 "matrices are left as they are"
             )
+    products = dict(inspection.matmuls)
+    if recipe.is_static and products and all("float" in words for words in products):
+        raise RecipeError(
+            f"The recipe {recipe.name!r} made no product compute in integers: those of the file "
+            f"are {products}. ONNX files have dense layers alone in integers, unless they lose "
+            "more than `max_loss`; .tflite files have convolutions as well"
+        )
     if sum(inspection.weight_bytes.values()) >= float_bytes:
         raise RecipeError(
             f"The recipe {recipe.name!r} made nothing smaller than the {float_bytes} bytes in the "

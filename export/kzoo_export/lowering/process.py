@@ -16,9 +16,8 @@ from pathlib import Path
 
 from kzoo_export.errors import ExportError, plain_text
 from kzoo_export.lowering.routes import FAILURE_FILE, PROGRESS, ROUTES, SPEC_FILE, file_name
+from kzoo_export.progress import Progress
 from kzoo_export.spec import Spec
-
-Progress = Callable[[str, float], None]
 
 _STEPS = ("start", "load", "lower")
 _LAST_LINES = 12

@@ -9,8 +9,9 @@ import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Choice
-from kzoo_export.mixed import alike, fewest, widen
+from kzoo_export.mixed import alike, fewest, most_trials, widen
 from kzoo_export.onnx.convert import write
+from kzoo_export.progress import Progress, part, silent, told
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
     DYNAMIC_INT8,
@@ -40,6 +41,7 @@ def quantize(
     recipe: Recipe,
     samples: Samples | None = None,
     signature: Signature = NOTHING_DECLARED,
+    tell: Progress = silent,
 ) -> None:
     """Write the file of a recipe.
 
@@ -50,11 +52,13 @@ def quantize(
         samples: Samples by input name, to find the channels of activations that are too large
             for 8 bits, and to round to 4 bits. Without any, random inputs stand in for the former.
         signature: The kinds of inputs and outputs, as far as they are known.
+        tell: Told of the steps: `calibrate`, `round`, `scan` and `quantize`.
 
     Raises:
         ValueError: If there is no such recipe for ONNX.
     """
     check(recipe)
+    tell("quantize", 0.0)
     if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
@@ -68,14 +72,17 @@ def quantize(
     model = ir.load(source)
     chosen = assign(recipe, weights_by_name(model.graph), _ABILITIES)
     rounded = {}
+    scan = part(tell, 0.3, 0.9)
     if chosen[DYNAMIC_INT4]:
-        rounded = _round(model, recipe, chosen, enough(samples), signature)
+        rounded = _round(model, recipe, chosen, enough(samples), signature, scan)
     if chosen[DYNAMIC_INT8]:
+        tell("calibrate", 0.9)
         given = calibrate.random_samples(model) if samples is None else calibrate.few(samples)
         channels = calibrate.measure_channels(model, given)
         int8.quantize_products(model, channels, chosen[DYNAMIC_INT8], int8.at_run_time)
     if chosen[STATIC_INT8]:
-        _quantize_ahead(model, chosen[STATIC_INT8], enough(samples), recipe, signature)
+        _quantize_ahead(model, chosen[STATIC_INT8], enough(samples), recipe, signature, scan)
+    tell("quantize", 0.9)
     int4.store_products(model, rounded)
     if tables := chosen[INT4] | chosen[DYNAMIC_INT4]:
         int4.store_tables(model, tables)
@@ -89,16 +96,23 @@ def quantize(
 
 
 def _quantize_ahead(
-    model: Any, names: set[str], samples: Samples, recipe: Recipe, signature: Signature
+    model: Any,
+    names: set[str],
+    samples: Samples,
+    recipe: Recipe,
+    signature: Signature,
+    tell: Progress,
 ) -> None:
     """Compute products in integers by scales found on samples, but for those that lose too much."""
     from kzoo_export.onnx import calibrate
     from kzoo_export.onnx.passes import int8
     from kzoo_export.onnx.passes.graph import products
 
+    tell("calibrate", 0.0)
     channels = calibrate.measure_channels(model, samples)
     multiplied = {str(product.stored.name) for product in products(model.graph)} & names
     loss_of = calibrate.models_loss_meter(model, samples, signature)
+    loss_of = told(loss_of, tell, "scan", most_trials(multiplied))
 
     def loss(quantized: Collection[str]) -> float:
         candidate = model.clone()
@@ -122,21 +136,29 @@ def _round(
     chosen: dict[Numbers, set[str]],
     samples: Samples,
     signature: Signature,
+    tell: Progress,
 ) -> dict[str, Choice]:
     """Round the weights of products to 4 bits; a share of them gets 8 bits instead."""
     from kzoo_export.onnx import calibrate
     from kzoo_export.onnx.passes import int4, int8
 
+    tell("calibrate", 0.0)
     int8.separate_biases(model.graph)
     found = int4.products_of(model, chosen[DYNAMIC_INT4])
     names = {str(product.activation.name) for group in found.values() for product in group}
     moments = calibrate.measure_moments(model, samples, names, signature.mask)
+    tell("round", 0.0)
     choices = int4.round_products(found, moments)
     if recipe.wide_share:
         numbers = {name: _as_stored(found[name][0], choices[name]) for name in found}
         constants = {each for arrays in numbers.values() for each in arrays}
-        loss = calibrate.loss_meter(model, constants, samples, signature)
-        return widen(chosen, choices, lambda name: loss(numbers[name]), recipe.wide_share)
+        loss_of = calibrate.loss_meter(model, constants, samples, signature)
+
+        def loss(name: str) -> float:
+            return loss_of(numbers[name])
+
+        counted = told(loss, tell, "scan", len(found))
+        return widen(chosen, choices, counted, recipe.wide_share)
     return choices
 
 

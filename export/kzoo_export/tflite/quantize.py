@@ -10,6 +10,7 @@ import numpy as np
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
 from kzoo_export.gptq import Choice, Moments, merge
 from kzoo_export.mixed import widen
+from kzoo_export.progress import Progress, part, silent, told
 from kzoo_export.recipe import (
     DYNAMIC_INT4,
     FLOAT16,
@@ -40,6 +41,7 @@ def quantize(
     recipe: Recipe,
     samples: Samples | None = None,
     signature: Signature = NOTHING_DECLARED,
+    tell: Progress = silent,
 ) -> None:
     """Write the file of a recipe.
 
@@ -49,11 +51,13 @@ def quantize(
         recipe: How numbers are stored and computed.
         samples: Samples by input name, for recipes that calibrate.
         signature: The kinds of inputs and outputs, as far as they are known.
+        tell: Told of the steps: `calibrate`, `round`, `scan` and `quantize`.
 
     Raises:
         ValueError: If there is no such recipe for TFLite.
     """
     check(recipe)
+    tell("quantize", 0.0)
     if not recipe.smaller_dtypes:
         shutil.copyfile(source, target)
         return
@@ -69,14 +73,19 @@ def quantize(
     number_names(model)
     ranges: dict[str, tuple[float, float]] = {}
     if recipe.is_static:
+        tell("calibrate", 0.1)
         ranges = _make_quantizable(model, recipe, enough(samples))
     chosen = assign(recipe, weights_by_name(model, SMALLEST_WEIGHT), _ABILITIES)
-    rounded = _round(model, recipe, chosen, samples, signature)
+    scan = part(tell, 0.3, 0.9)
+    rounded = _round(model, recipe, chosen, samples, signature, scan)
     operations = choose_operations(model, recipe, chosen)
     if ranges:
         from kzoo_export.tflite.sensitivity import choose_int16
 
-        operations = choose_int16(model, operations, ranges, enough(samples), recipe, signature)
+        operations = choose_int16(
+            *(model, operations, ranges, enough(samples), recipe, signature, scan)
+        )
+    tell("quantize", 0.9)
     made = quantize_operations(model, operations, ranges, recipe.float_io)
     if not recipe.float_io:
         from kzoo_export.tflite.passes.static import take_integers
@@ -96,6 +105,7 @@ def _round(
     chosen: dict[Numbers, set[str]],
     samples: Samples | None,
     signature: Signature,
+    tell: Progress,
 ) -> dict[str, Choice]:
     """Round the weights that get 4 bits; a share of those of dense layers gets 8 instead."""
     in_4_bits = chosen[INT4] | chosen[DYNAMIC_INT4]
@@ -103,16 +113,20 @@ def _round(
         return {}
     from kzoo_export.tflite.passes.int4 import round_weights, with_rounded
 
+    tell("calibrate", 0.0)
     moments = _moments(model, chosen[DYNAMIC_INT4], samples, signature)
+    tell("round", 0.0)
     rounded = round_weights(model, in_4_bits, moments)
     if recipe.wide_share and moments:
         from kzoo_export.tflite.sensitivity import loss_meter
 
-        loss = loss_meter(model, enough(samples), signature)
-        return widen(
-            *(chosen, rounded, lambda name: loss(with_rounded(model, name, rounded[name]))),
-            recipe.wide_share,
-        )
+        loss_of = loss_meter(model, enough(samples), signature)
+
+        def loss(name: str) -> float:
+            return loss_of(with_rounded(model, name, rounded[name]))
+
+        counted = told(loss, tell, "scan", len(chosen[DYNAMIC_INT4]))
+        return widen(chosen, rounded, counted, recipe.wide_share)
     return rounded
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.artifact.compare import compare_with
-from kzoo_export.mixed import alike, fewest
+from kzoo_export.mixed import alike, fewest, most_trials
+from kzoo_export.progress import Progress, silent, told
 from kzoo_export.recipe import STATIC_INT8, Numbers, Recipe
 from kzoo_export.spec import Signature
 from kzoo_export.tflite import flatbuffer
@@ -33,6 +34,7 @@ def choose_int16(
     samples: Arrays,
     recipe: Recipe,
     signature: Signature,
+    tell: Progress = silent,
 ) -> Operations:
     """Choose which operations get activations of 16 bits instead of 8.
 
@@ -43,6 +45,7 @@ def choose_int16(
         samples: Calibration samples by input name.
         recipe: How much the outputs may lose, and whether products may have 16 bits.
         signature: The kinds of inputs and outputs, by which these are compared.
+        tell: Told of every file that is measured.
 
     Returns:
         The numbers of each operation.
@@ -51,7 +54,9 @@ def choose_int16(
     in_int8 = [name for name, numbers in operations.items() if numbers == STATIC_INT8]
     if not in_int8:
         return operations
+    products = [name for name in in_int8 if table[name].is_product]
     loss_of = loss_meter(model, samples, signature)
+    loss_of = told(loss_of, tell, "scan", most_trials(products))
 
     def loss(candidate: Operations) -> float:
         return loss_of(quantize_operations(model, candidate, ranges))
@@ -71,8 +76,8 @@ def choose_int16(
     def holds(names: list[str]) -> bool:
         return loss(by_16(wide + names)) <= recipe.max_loss
 
-    products = fewest(alike(name for name in in_int8 if table[name].is_product), alone, holds)
-    return by_16(wide + fewest([[name] for name in products], alone, holds))
+    chosen = fewest(alike(products), alone, holds)
+    return by_16(wide + fewest([[name] for name in chosen], alone, holds))
 
 
 def loss_meter(model: Any, samples: Arrays, signature: Signature) -> Callable[[Any], float]:
