@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from kzoo_export.artifact.files import existing
 from kzoo_export.artifact.isolated import IsolatedRunner, isolated
 from kzoo_export.artifact.measure import summarize
 from kzoo_export.artifact.report import Benchmark
+from kzoo_export.progress import Progress, silent
 from kzoo_export.samples import Reader
 from kzoo_export.spec import OPEN
 from kzoo_export.trials import single_batch
@@ -25,7 +26,7 @@ def benchmark(
     samples: Mapping[str, np.ndarray] | None = None,
     threads: int = 2,
     repeats: int = 50,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Benchmark:
     """Time files against each other on this machine.
 
@@ -51,7 +52,7 @@ def benchmark(
     repeats, threads = int(repeats), int(threads)
     files = [existing(path) for path in paths]
     times: dict[str, list[float]] = {str(path): [] for path in files}
-    tell = progress or (lambda step, fraction: None)
+    tell = progress or silent
     with contextlib.ExitStack() as stack:
         runners = {str(path): stack.enter_context(isolated(path, threads)) for path in files}
         sizes = _sizes(runners.values())

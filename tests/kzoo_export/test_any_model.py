@@ -15,6 +15,7 @@ from kzoo_export.artifact.files import load
 pytestmark = pytest.mark.once
 
 Tensors = dict[str, Any]
+SIDE = 8
 
 INPUTS = {
     "sensor reading": ((16,), "float32"),
@@ -31,6 +32,10 @@ def attend(inputs: Tensors, mask: Any) -> Any:
 
 def pool(inputs: Tensors, layer: type, size: Any, strides: Any) -> Any:
     return layer(size, strides=strides, padding="same")(inputs["image"])
+
+
+def square(inputs: Tensors) -> Any:
+    return inputs["sequence"][:, :SIDE, :SIDE]
 
 
 # What is written, as a function of the inputs.
@@ -60,6 +65,8 @@ PARTS: dict[str, Callable[[Tensors], Any]] = {
     "both ways": lambda x: layers.Bidirectional(layers.SimpleRNN(8, return_sequences=True))(
         x["sequence"]
     ),
+    "sum with a column": lambda x: x["sequence"] + x["sequence"][:, :, :1],
+    "square and column": lambda x: square(x) + square(x)[:, :, :1],
     "input": lambda x: x["image"],
     "größe (%)": lambda x: {"in": [x["sensor reading"], {"another": (x["sequence"] + 1,)}]},
 }
@@ -117,6 +124,8 @@ def test_files_compute_what_the_model_does(
     np.testing.assert_array_equal(outputs["count"], row["real"].sum(1))
     np.testing.assert_array_equal(outputs["größe (%)_in_0"], reading)
     np.testing.assert_array_equal(outputs["input"], row["image"])
+    part = row["sequence"][:, :SIDE, :SIDE]
+    np.testing.assert_allclose(outputs["square and column"], part + part[:, :, :1], rtol=1e-6)
 
 
 @keras.saving.register_keras_serializable("kzoo_tests")

@@ -1,9 +1,10 @@
 """How Keras is to compute while it is traced for a file."""
 
 import contextlib
+import functools
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ def exportable_forms(model: keras.Model, signature: Signature) -> Iterator[None]
 
     A recurrent layer that returns every step is unrolled, for the list it collects steps in has no
     static shape. The sign of a number, which `argmax` looks at, is read off by arithmetic instead
-    of off its bits.
+    of off its bits. TensorFlow adds any vector as the bias of channels, be it a column or not.
 
     Args:
         model: The model that is traced; its layers are changed and may not be trained again.
@@ -36,12 +37,15 @@ def exportable_forms(model: keras.Model, signature: Signature) -> Iterator[None]
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.RNN) and layer.return_sequences:
             layer.unroll = layer.unroll or steps <= _MOST_STEPS
-    original = operations.signbit
-    operations.signbit = _signbit
+    forms = {"signbit": _signbit}
+    if keras.backend.backend() == "tensorflow":
+        forms["add"] = functools.partial(_add, operations.add)
+    originals = {name: getattr(operations, name) for name in forms}
+    vars(operations).update(forms)
     try:
         yield
     finally:
-        operations.signbit = original
+        vars(operations).update(originals)
 
 
 @contextlib.contextmanager
@@ -100,6 +104,21 @@ def _average_inside(
     return average_pool(padded, pools, steps, "valid", data_format) / keras.ops.convert_to_tensor(
         share
     )
+
+
+def _add(add: Callable[[Any, Any], Any], x1: Any, x2: Any) -> Any:
+    """Add a bias as Keras does, and all else as it is written.
+
+    Keras takes a column of as many numbers as `x1` has channels first for their bias, which
+    TensorFlow's converter refuses, and adds it to rows where `x1` is square.
+    """
+    first, second = (list(getattr(each, "shape", ())) for each in (x1, x2))
+    if not (first and second) or first[-1] == second[-1] != 1:
+        return add(x1, x2)
+    import tensorflow as tf
+
+    dtype = keras.backend.result_type(x1.dtype, x2.dtype)
+    return tf.add(*(keras.ops.convert_to_tensor(each, dtype) for each in (x1, x2)))
 
 
 def _signbit(x: Any) -> Any:

@@ -152,13 +152,14 @@ def _make_quantizable(
     """Rewrite what integers would ruin, in place, and measure the range of every tensor."""
     from kzoo_export.tflite.calibrate import measure_channels, measure_ranges
     from kzoo_export.tflite.passes.hard_swish import decompose_hard_swish
-    from kzoo_export.tflite.passes.masks import bound_masks, find_masks
+    from kzoo_export.tflite.passes.masks import bound_masks, find_masks, make_masks_finite
     from kzoo_export.tflite.passes.normalization import normalize_twice
     from kzoo_export.tflite.passes.outliers import move_outliers
     from kzoo_export.tflite.passes.probabilities import split_probabilities
     from kzoo_export.tflite.passes.static import separate_outputs
 
     if find_masks(model):
+        make_masks_finite(model)
         bound_masks(model, measure_ranges(flatbuffer.write(model), samples))
     if any(rule.numbers == STATIC_INT8 for rule in recipe.rules):
         # 16 bits hold outliers and all the rest.

@@ -55,6 +55,11 @@ class Graph:
         """Read a float32 constant; `None` where the tensor is anything else."""
         return flatbuffer.constant_of(self.model, self.graph.tensors[tensor])
 
+    def integers(self, tensor: int) -> list[int] | None:
+        """Read an int32 constant; `None` where the tensor is computed."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        return None if data is None else np.asarray(data, np.uint8).view(np.int32).tolist()
+
     def weight(self, tensor: int) -> np.ndarray:
         """Read a float32 constant that is known to be one."""
         array = self.constant(tensor)
@@ -122,18 +127,25 @@ class Graph:
             operator.builtinOptions.fusedActivationFunction = activation
         return self._add(operator, inputs, like, name)
 
-    def repeat(self, operator: Any, inputs: Sequence[int], name: str) -> int:
-        """Add an operation that does the same to other inputs of the same shapes.
+    def repeat(
+        self,
+        operator: Any,
+        inputs: Sequence[int],
+        name: str,
+        shape: tuple[int, ...] | None = None,
+    ) -> int:
+        """Add an operation that does the same to other inputs.
 
         Args:
             operator: The operation.
             inputs: What the new one reads.
             name: Name of the result.
+            shape: Its shape, where it is not that of the operation's result.
 
         Returns:
             The result.
         """
-        return self._add(copy.deepcopy(operator), inputs, operator.outputs[0], name)
+        return self._add(copy.deepcopy(operator), inputs, operator.outputs[0], name, shape)
 
     def add_constant(self, array: np.ndarray, name: str) -> int:
         """Add a constant of float32 or int32."""
@@ -186,9 +198,17 @@ class Graph:
             for entry in signature.outputs:
                 entry.tensorIndex = new if entry.tensorIndex == old else entry.tensorIndex
 
-    def _add(self, operator: Any, inputs: Sequence[int], like: int, name: str) -> int:
+    def _add(
+        self,
+        operator: Any,
+        inputs: Sequence[int],
+        like: int,
+        name: str,
+        shape: tuple[int, ...] | None = None,
+    ) -> int:
         tensor = self.graph.tensors[like]
-        result = flatbuffer.add_tensor(self.graph, name, tensor.type, self.shape(like))
+        shape = self.shape(like) if shape is None else shape
+        result = flatbuffer.add_tensor(self.graph, name, tensor.type, shape)
         operator.inputs, operator.outputs = list(inputs), [result]
         self._added.append(operator)
         self.producers[result] = operator

@@ -11,6 +11,7 @@ from kzoo_export.tflite.passes.graph import Graph
 _Op = schema.BuiltinOperator
 # Constants of this size are made to be masks; attention logits are far smaller.
 _SMALLEST = 1e4
+_LARGE = 1e9
 # A masked key that is this far below the least of all logits has a weight of 2e-9 at most.
 _MARGIN = 20.0
 # What a mask passes through between its constant and the softmax.
@@ -35,6 +36,19 @@ def find_masks(model: Any) -> list[int]:
     return [tensor for graph in graphs for _, tensor in _masked(graph)]
 
 
+def make_masks_finite(model: Any) -> None:
+    """Mask by a large number instead of infinity, so that tensors have ranges, in place.
+
+    Args:
+        model: A float32 `ModelT`.
+    """
+    for each in model.subgraphs:
+        graph = Graph(model, each)
+        for tensor in {mask for _, mask in _masked(graph)}:
+            array = graph.weight(tensor)
+            graph.set_constant(tensor, np.nan_to_num(array, neginf=-_LARGE, posinf=_LARGE))
+
+
 def bound_masks(model: Any, ranges: Ranges) -> None:
     """Bring the constants by which logits are masked close to the logits, in place.
 
@@ -49,8 +63,7 @@ def bound_masks(model: Any, ranges: Ranges) -> None:
             bound = _MARGIN + _span(graph, logits, ranges)
             found[tensor] = max(bound, found.get(tensor, 0.0))
         for tensor, bound in found.items():
-            finite = np.nan_to_num(graph.weight(tensor), neginf=-bound, posinf=bound)
-            graph.set_constant(tensor, np.clip(finite, -bound, bound))
+            graph.set_constant(tensor, graph.weight(tensor).clip(-bound, bound))
 
 
 def _masked(graph: Graph) -> list[tuple[int, int]]:

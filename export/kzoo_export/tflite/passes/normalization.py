@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from kzoo_export.tflite.passes.axes import keep_axes
 from kzoo_export.tflite.passes.graph import Graph, rewrite
 
 _Op = schema.BuiltinOperator
@@ -37,6 +38,7 @@ def normalize_twice(model: Any) -> dict[str, float]:
         before makes them larger than any sample shows.
     """
     wider: dict[str, float] = {}
+    keep_axes(model)
     rewrite(model, _square_by_multiplying)
     rewrite(model, _center_first)
     rewrite(model, lambda graph, operator: wider.update(_divide_again(graph, operator)))
@@ -93,10 +95,20 @@ def _common_factor(graph: Graph, product: int, lowered: int) -> tuple[int, int, 
         return None
     for values, factor in itertools.permutations(scaled.inputs):
         for mean, other in itertools.permutations(negative.inputs):
-            negated = graph.producer(mean, _Op.NEG)
-            if other == factor and negated is not None:
-                return values, negated.inputs[0], factor
+            positive = _negated(graph, mean)
+            if other == factor and positive is not None:
+                return values, positive, factor
     return None
+
+
+def _negated(graph: Graph, tensor: int) -> int | None:
+    """Read x of `-x` or `0 - x`."""
+    negation = graph.producer(tensor, _Op.NEG, _Op.SUB)
+    if negation is None:
+        return None
+    *first, last = negation.inputs
+    zeros = [graph.constant(each) for each in first]
+    return last if all(array is not None and not array.any() for array in zeros) else None
 
 
 def _difference(graph: Graph, first: int, second: int) -> int | None:
