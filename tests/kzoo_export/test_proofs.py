@@ -8,7 +8,7 @@ import pytest
 
 import kzoo
 from tests.kzoo.models.families import CONVERTED
-from tests.proofs import coverage, families, foreign_models, peers, pretraining, recipes
+from tests.proofs import costs, coverage, families, foreign_models, peers, pretraining, recipes
 
 pytestmark = pytest.mark.once
 
@@ -56,13 +56,29 @@ def test_peers_are_asked_and_laid_out(tmp_path: Path, capsys: pytest.CaptureFixt
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
-def test_recipes_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("kzoo_onnx_kzoo_weight_int8",)
-    assert recipes.run(tmp_path, 8, names)
-    assert re.search(r"kzoo, onnx *│ kzoo *│ weight_int8 *│", capsys.readouterr().out)
-    # Nothing is done twice, and what misses its goal is no success.
-    (answer,) = tmp_path.glob("*_8.json")
+def test_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tried = {"presets": ("bert_tiny",), "names": ("dynamic_int8",), "formats": ("onnx",)}
+    assert costs.run(tmp_path, **tried, length=32)
+    assert "bert_tiny, onnx, dynamic_int8" in capsys.readouterr().out
+    (answer,) = tmp_path.glob("bert_tiny_*.json")
     facts = json.loads(answer.read_text())
+    # A process that has Keras, and its child that has PyTorch.
+    assert 3e8 < facts["peak"] < 1e10
+    assert sum(facts["seconds"].values()) < 2 * facts["export"]
+    # Nothing is done twice, and what did not export is no success.
+    answer.write_text(json.dumps({"error": "killed", "peak": 0}))
+    assert not costs.run(tmp_path, **tried, length=32)
+
+
+def test_recipes_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = "kzoo_tflite_kzoo_weight_int8", "kzoo_tflite_ai-edge-quantizer_static_wi8_ai8"
+    assert recipes.run(tmp_path, 8, (ours, theirs))
+    table = capsys.readouterr().out
+    assert re.search(r"kzoo, tflite *│ kzoo *│ weight_int8 *│", table)
+    assert re.search(r"kzoo, tflite *│ ai-edge-quantizer *│ static_wi8_ai8 *│", table)
+    # Nothing is done twice, and what misses its goal is no success.
+    facts = json.loads((tmp_path / f"{ours}_8.json").read_text())
+    assert json.loads((tmp_path / f"{theirs}_8.json").read_text())["mean"] < 0.9
     assert facts["mean"] > 0.999
     missed = tmp_path / "kzoo_tflite_kzoo_static_int8_8.json"
     missed.write_text(json.dumps({**facts, "mean": 0.99, "int8": 1.0}))

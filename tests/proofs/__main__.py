@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-PROOFS = ("coverage", "families", "foreign_models", "peers", "pretraining", "recipes")
+PROOFS = ("costs", "coverage", "families", "foreign_models", "peers", "pretraining", "recipes")
 
 
 def main() -> int:

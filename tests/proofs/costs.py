@@ -23,6 +23,7 @@ LENGTH = 128
 CALIBRATING, VERIFYING = 64, 16
 FORMATS = ("tflite", "onnx")
 SCANNED = "static_int8_scanned"
+RECIPES = ("float32", "dynamic_int8", "weight_int4", "static_int16x8", "static_int8", SCANNED)
 POLLING_SECONDS = 0.5
 # Prints the facts of one export as the last line.
 EXPORT = """
@@ -64,18 +65,20 @@ BOUNDS = {"bert_base": Bound(5, 15, 6)}
 def run(
     folder: Path,
     presets: Sequence[str] = ("minilm_l6_v2", "bert_base", "bert_large"),
-    names: Sequence[str] | None = None,
+    names: Sequence[str] = RECIPES,
+    formats: Sequence[str] = FORMATS,
     length: int = LENGTH,
 ) -> bool:
     """Make what is not done yet, print a table, and say whether every bound holds."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"Exports, {length} tokens, {CALIBRATING} texts to calibrate on")
+    table.caption = "scan: the share of the time that finds which layers need more bits"
     table.add_column("export", no_wrap=True)
     for column in ("MB", "min cosine", "s", "peak GB", "scan"):
         table.add_column(column, justify="right", no_wrap=True)
     met = True
-    for preset, format, recipe in cells(presets, names):
+    for preset, format, recipe in cells(presets, names, formats):
         answer = folder / f"{preset}_{format}_{recipe}_{length}.json"
         if not answer.is_file():
             answer.write_text(json.dumps(measure(folder, preset, format, recipe, length), indent=2))
@@ -97,16 +100,18 @@ def run(
     return met
 
 
-def cells(presets: Sequence[str], names: Sequence[str] | None) -> list[tuple[str, str, str]]:
+def cells(
+    presets: Sequence[str], names: Sequence[str], formats: Sequence[str]
+) -> list[tuple[str, str, str]]:
     """List what is made: a model, a format and a recipe."""
     from kzoo_export.target import formats_of
 
     return [
         (preset, format, recipe.name)
         for preset in presets
-        for format in FORMATS
-        for recipe in recipes().values()
-        if format in formats_of(recipe) and (names is None or recipe.name in names)
+        for format in formats
+        for recipe in (recipes()[name] for name in names)
+        if format in formats_of(recipe)
         # Not all of an ONNX file can keep float activations.
         if format == "tflite" or recipe.name != SCANNED
     ]
@@ -162,7 +167,3 @@ def memory_of(process: Any) -> int:
         except psutil.Error:  # It has ended.
             continue
     return total
-
-
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3].split(","))

@@ -67,9 +67,11 @@ def quantize(
 
     from kzoo_export.onnx import calibrate
     from kzoo_export.onnx.passes import float16, int4, int8
+    from kzoo_export.onnx.passes.flatten import unflatten
     from kzoo_export.onnx.passes.weights import weights_by_name
 
     model = ir.load(source)
+    unflatten(model)
     chosen = assign(recipe, weights_by_name(model.graph), _ABILITIES)
     rounded = {}
     scan = part(tell, 0.3, 0.9)

@@ -21,6 +21,8 @@ from kzoo_export.outliers import outlying
 
 # Activations that are zero at zero: a unit without weights is silent.
 _ACTIVATIONS = ("Gelu", "Relu")
+# Of the standard, or as ONNX Runtime's optimizer writes them.
+_DOMAINS = ("", "com.microsoft")
 # A thin layer has at most this many units.
 _MOST = 16
 # What the matrices of thin layers are called, after the ones they are taken from.
@@ -73,7 +75,7 @@ def magnitudes_of(channels: np.ndarray) -> np.ndarray:
 def _maker(second: Product, makers: Mapping[ir.Value, Product]) -> Product | None:
     """Find the product in front of the activation that a product reads, if nothing else does."""
     node = second.activation.producer()
-    if node is None or node.domain != "" or node.op_type not in _ACTIVATIONS:
+    if node is None or node.domain not in _DOMAINS or node.op_type not in _ACTIVATIONS:
         return None
     first = makers.get(node.inputs[0])
     chain = (
@@ -100,7 +102,7 @@ def _split(graph: ir.Graph, first: Product, second: Product, units: np.ndarray) 
         thin = edit.add("Sum", thin, edit.constant(f"{first.bias.name}{_SUFFIX}", bias[units]))
         silent = edit.constant(f"{first.bias.name}_others", _without(bias, units))
         _replace_input(first.output.producer(), first.bias, silent)
-    thin = edit.add(activation.op_type, thin, **_attributes(activation))
+    thin = edit.add(activation.op_type, thin, domain=activation.domain, **_attributes(activation))
     out = edit.constant(f"{second.stored.name}{_SUFFIX}", second.matrix[units])
     thin = edit.add("MatMul", thin, out)
     names = set()
