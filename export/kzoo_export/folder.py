@@ -30,7 +30,7 @@ folder = Path(__file__).resolve().parent
 }}
 
 {run}
-for name, array in outputs.items():
+{floats}for name, array in outputs.items():
     print(name, array.dtype, array.shape)
 '''
 
@@ -39,6 +39,14 @@ tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 {truncation}tokenizer.enable_padding({padding})
 texts = {texts}
 rows = tokenizer.encode_batch({batch})
+"""
+
+# Of a file that gives integers: what they stand for.
+_FLOATS = """\
+# Integers by scale and zero point; those of the inputs are in config.json.
+scales = {scales}
+for name, (scale, zero_point) in scales.items():
+    outputs[name] = (outputs[name].astype("float32") - zero_point) * scale
 """
 
 _RUNTIMES = {
@@ -121,6 +129,7 @@ def _example(report: Report, tokenizer: Any) -> str:
         texts=texts,
         entries=_entries(inputs, value, *report.verification.sizes[:1]),
         run=run.format(file=json.dumps(file)),
+        floats=_floats(report.inspection.outputs),
     )
 
 
@@ -141,6 +150,12 @@ def _texts(entry: TensorSpec, tokenizer: Any) -> str:
         texts=texts if rows == OPEN else f"({texts}) * {rows}",
         batch="texts" if rows == OPEN else f"texts[:{rows}]",
     )
+
+
+def _floats(outputs: Iterable[TensorSpec]) -> str:
+    """Write the lines that turn outputs of integers into floats, if there are any."""
+    scales = {entry.name: entry.quantization for entry in outputs if entry.quantization}
+    return _FLOATS.format(scales=scales) if scales else ""
 
 
 def _entries(inputs: Iterable[TensorSpec], value: str, tried: tuple[int, ...] = ()) -> str:

@@ -1,5 +1,6 @@
 """A folder that is usable alone, and the plan of an export."""
 
+import dataclasses
 import json
 import runpy
 import subprocess
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from kzoo.data import Tokenizer
-from kzoo_export import Plan, Report, complete_folder, export, plan
+from kzoo_export import RECIPES, Plan, Report, complete_folder, export, plan
+from kzoo_export.artifact.files import load
 from kzoo_export.spec import RUNTIMES
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo_export import models
@@ -73,6 +75,24 @@ def test_example_runs_the_file_on_texts(
     config = json.loads((folder / "config.json").read_text())
     assert config["model"]["config"]["hidden_dim"] == backbone.config.hidden_dim
     assert [entry["name"] for entry in config["inputs"]] == list(backbone.input)
+
+
+def test_example_of_integers_prints_floats(tmp_path: Path) -> None:
+    model, random = models.image_classifier(), np.random.default_rng(0)
+    path = tmp_path / "integers.tflite"
+    integers = dataclasses.replace(RECIPES["static_int8"], float_io=False)
+    samples = random.random((32, *model.input_shape[1:])).astype("float32")
+    report = export(model, path, integers, samples=samples)
+    complete_folder(model, report)
+    outputs = runpy.run_path(str(tmp_path / "example.py"))["outputs"]
+    (entry,) = report.inspection.inputs
+    assert entry.quantization is not None
+    scale, zero_point = entry.quantization
+    # Integers of 0, which the example gives the file, by what they stand for.
+    given = {entry.name: np.full(entry.shape, -zero_point * scale, "float32")}
+    for name, array in load(path)(given).items():
+        assert outputs[name].dtype == np.float32
+        np.testing.assert_allclose(outputs[name], array, rtol=1e-6)
 
 
 @pytest.mark.parametrize("format", RUNTIMES)
