@@ -23,7 +23,7 @@ LENGTH = 128
 CALIBRATING, VERIFYING = 64, 16
 FORMATS = ("tflite", "onnx")
 SCANNED = "static_int8_scanned"
-RECIPES = ("float32", "dynamic_int8", "weight_int4", "static_int16x8", "static_int8", SCANNED)
+RECIPES = ("float32", "dynamic_int8", "weight_int4", "static_int8", SCANNED)
 POLLING_SECONDS = 0.5
 # Prints the facts of one export as the last line.
 EXPORT = """
@@ -112,8 +112,8 @@ def cells(
         for format in formats
         for recipe in (recipes()[name] for name in names)
         if format in formats_of(recipe)
-        # Not all of an ONNX file can keep float activations.
-        if format == "tflite" or recipe.name != SCANNED
+        # Not all of an ONNX file can keep float activations; of others there is no bound.
+        if recipe.name != SCANNED or (preset in BOUNDS and format == "tflite")
     ]
 
 

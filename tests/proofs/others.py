@@ -172,7 +172,7 @@ def _quantizer(recipe: str) -> Callable[[Path, Path], None]:
         found = None
         if wanted.need_calibration:
             (signature,) = Interpreter(model_content=content).get_signature_list()
-            found = wanted.calibrate({signature: rows(folder, "int32")})
+            found = wanted.calibrate({signature: list(rows(folder, "int32"))})
         path.write_bytes(wanted.quantize(found).quantized_model)
 
     return make
