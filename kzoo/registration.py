@@ -53,7 +53,13 @@ CLASSES = {
         "TransformerBlock",
     ),
     "kzoo.models": ("BackboneWithHead", *(family.backbone for family in FAMILIES.values())),
-    "kzoo.tasks": ("Pretraining", "SentenceEncoder", "TokenCrossentropy", "UnitNorm"),
+    "kzoo.tasks": (
+        "Pretraining",
+        "SentenceEncoder",
+        "TextClassifier",
+        "TokenCrossentropy",
+        "UnitNorm",
+    ),
     "kzoo.training": ("AdamW", "WarmupLinearDecay"),
 }
 

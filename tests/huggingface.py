@@ -216,8 +216,8 @@ JOBS: dict[str, Callable[..., None]] = {
 }
 
 if __name__ == "__main__":
-    from tests import huggingface_pretraining
+    from tests import huggingface_classification, huggingface_pretraining
 
     target = pathlib.Path(sys.argv[2])
-    job = {**JOBS, **huggingface_pretraining.JOBS}[sys.argv[1]]
+    job = {**JOBS, **huggingface_pretraining.JOBS, **huggingface_classification.JOBS}[sys.argv[1]]
     job(target, **json.loads((target / "arguments.json").read_text("utf-8")))

@@ -1,7 +1,17 @@
 """Heads on any backbone."""
 
+from kzoo.tasks.classification import TextClassifier
 from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.pretraining import Pretraining
+from kzoo.tasks.scores import Predictions, Scores
 
-__all__ = ["Pretraining", "SentenceEncoder", "TokenCrossentropy", "UnitNorm"]
+__all__ = [
+    "Predictions",
+    "Pretraining",
+    "Scores",
+    "SentenceEncoder",
+    "TextClassifier",
+    "TokenCrossentropy",
+    "UnitNorm",
+]

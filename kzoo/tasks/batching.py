@@ -28,6 +28,18 @@ def batches_of_similar_length(
             yield rows[start : start + batch_size], int(width)
 
 
+def real_widths(mask: np.ndarray) -> np.ndarray:
+    """Count the columns of each row up to its last token: all of them where padding is in front.
+
+    Args:
+        mask: Padding mask (N, T).
+
+    Returns:
+        The counts (N,); T for rows without a token.
+    """
+    return np.asarray(mask.shape[1] - (mask[:, ::-1] != 0).argmax(axis=1))
+
+
 def power_of_two(count: int) -> int:
     """Round up to a power of two.
 

@@ -12,7 +12,7 @@ from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import OnBackbone
 from kzoo.models.sentences import SentenceDense, SentenceSettings
-from kzoo.tasks.batching import batches_of_similar_length, power_of_two
+from kzoo.tasks.batching import batches_of_similar_length, power_of_two, real_widths
 
 _LENGTH = 128
 
@@ -174,7 +174,7 @@ class SentenceEncoder(OnBackbone, keras.Model):
             return vectors
         inputs = self.tokenizer(texts, length=length)
         for rows, width in batches_of_similar_length(
-            inputs["padding_mask"].sum(axis=1), batch_size, length
+            real_widths(inputs["padding_mask"]), batch_size, length
         ):
             size = min(power_of_two(len(rows)), batch_size)
             padded = np.resize(rows, size)

@@ -1,0 +1,272 @@
+"""Texts to labels."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kzoo.arguments import check_positive_integers, check_positive_numbers
+from kzoo.models.heads import BackboneWithHead
+from kzoo.models.loading import load
+from kzoo.tasks.batching import batches_of_similar_length, power_of_two, real_widths
+from kzoo.tasks.losses import TokenCrossentropy
+from kzoo.tasks.scores import Predictions, score, softmax
+from kzoo.tasks.text_batches import TextBatches, Texts, is_text, read_texts
+from kzoo.training.optimizers import AdamW
+from kzoo.training.schedules import WarmupLinearDecay
+
+_LEARNING_RATE, _WARMUP = 5e-5, 0.1
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class TextClassifier(BackboneWithHead):
+    """Texts, or pairs of texts, to one label each.
+
+    A `keras.Model` with the inputs of the backbone and the output `logits` (B, C). `fit`,
+    `evaluate` and `predict` take texts, which they tokenize and sort into batches of similar
+    length; whatever else they are called with goes to Keras. Shares the layers of the backbone:
+    training trains it.
+
+    Args:
+        backbone: A backbone of a family that Hugging Face has.
+        labels: The names of the labels, C of them.
+        length: Most tokens of a text; what is longer is truncated.
+        dropout: Dropout rate before the logits. By default that of the backbone.
+        name: Name of the model.
+
+    Raises:
+        ValueError: If there are fewer than two labels or one twice, or `length` is not one of the
+            backbone's.
+
+    Example:
+        >>> import kzoo
+        >>> backbone = kzoo.load("minilm_l6_v2")
+        >>> classifier = kzoo.tasks.TextClassifier(backbone, ["good", "bad"])
+        >>> _ = classifier.fit(["Well done.", "Awful."] * 8, ["good", "bad"] * 8, verbose=0)
+        >>> classifier.predict(["Awful."]).probabilities.shape
+        (1, 2)
+
+    References:
+        Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language
+        Understanding, https://arxiv.org/abs/1810.04805, section 4.1.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        labels: Sequence[str],
+        length: int = 128,
+        dropout: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        if isinstance(labels, str) or len(set(labels)) != len(labels) or len(labels) < 2:
+            raise ValueError(
+                f"`labels` must be two or more different names. Received: labels={labels!r}"
+            )
+        super().__init__(backbone, "classifier", labels, dropout, name)
+        check_positive_integers(length=length)
+        if length > self.config.max_length:
+            raise ValueError(
+                f"`length` must be at most {self.config.max_length}, the model's longest. "
+                f"Received: length={length}"
+            )
+        self.length = length
+        self._chose_optimizer = False
+
+    @classmethod
+    def from_huggingface(
+        cls, folder: str | os.PathLike[str], length: int = 128
+    ) -> "TextClassifier":
+        """Load a classifier, such as `BertForSequenceClassification`.
+
+        Args:
+            folder: A folder in the Hugging Face layout, whose labels are `id2label`.
+            length: Most tokens of a text.
+
+        Returns:
+            The classifier.
+        """
+        source: Any = load(folder, head="classifier")
+        config = source.get_config()
+        arguments = {"labels": source.labels, "length": length, "dropout": source.dropout}
+        backbone = keras.saving.deserialize_keras_object(config["backbone"])
+        classifier = cls(backbone, **arguments)
+        classifier.set_weights(source.get_weights())
+        classifier.tokenizer = source.tokenizer
+        return classifier
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        validation: tuple[Any, Any] | None = None,
+        learning_rate: float | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Train on texts and their labels.
+
+        A model that was not compiled is trained by AdamW with a rate that rises for a tenth of the
+        steps and falls to 0.
+
+        Args:
+            x: Texts or pairs of texts, N of them; whatever else is for Keras.
+            y: Their labels: names, or indices of names.
+            *args: For Keras, where `x` is no texts.
+            validation: Other texts and their labels, measured after every epoch.
+            learning_rate: The highest rate, 5e-5 by default; not for a model that you compiled.
+            seed: Seed of the order of the texts, 0 by default.
+            **options: As for any Keras model; `epochs` is 3 by default, `batch_size` 32.
+
+        Returns:
+            The `History` of Keras.
+
+        Raises:
+            ValueError: If a text or a label is not as it must be; the message names it.
+        """
+        if not is_text(x):
+            given = {"validation": validation, "learning_rate": learning_rate, "seed": seed}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f"`{name}` is for texts. Received: {name} with x of type {type(x).__name__}"
+                    )
+            return super().fit(x, y, *args, **options)
+        if args:
+            raise ValueError("`fit` of texts takes all but `x` and `y` by name.")
+        epochs, size = options.pop("epochs", 3), options.pop("batch_size", 32)
+        check_positive_integers(epochs=epochs, batch_size=size)
+        labels = self._indices("y", y)
+        if len(set(labels.tolist())) < 2:
+            raise ValueError(
+                f"`y` must have two or more labels. Received: {self.labels[int(labels[0])]!r} alone"
+            )
+        batches = self._batches("x", read_texts("x", x), labels, size, seed or 0)
+        measured = None
+        if validation is not None:
+            texts, known = validation
+            read = read_texts("validation[0]", texts)
+            indices = self._indices("validation[1]", known)
+            measured = self._batches("validation", read, indices, size, None)
+        self._choose_optimizer(learning_rate, epochs * len(batches))
+        return super().fit(batches, epochs=epochs, validation_data=measured, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any) -> Any:
+        """Measure predictions.
+
+        Args:
+            x: Texts or pairs of texts; whatever else is for Keras.
+            y: Their labels.
+            *args: For Keras, where `x` is no texts.
+            **options: For texts, `batch_size`, 32 by default; else for Keras.
+
+        Returns:
+            The `Scores` of texts.
+        """
+        if not is_text(x):
+            return super().evaluate(x, y, *args, **options)
+        labels = self._indices("y", y)
+        texts = read_texts("x", x)
+        _check_count("x", texts, labels)
+        logits = self._logits(texts, *args, **options)
+        return score(logits, labels, self.labels)
+
+    def predict(self, x: Any, *args: Any, **options: Any) -> Any:
+        """Tell the labels of texts.
+
+        Args:
+            x: Texts or pairs of texts; whatever else is for Keras.
+            *args: For Keras, where `x` is no texts.
+            **options: For texts, `batch_size`, 32 by default; else for Keras.
+
+        Returns:
+            The `Predictions` of texts.
+        """
+        if not is_text(x):
+            return super().predict(x, *args, **options)
+        probabilities = softmax(self._logits(read_texts("x", x), *args, **options))
+        names = [self.labels[index] for index in probabilities.argmax(axis=1)]
+        return Predictions(names, probabilities)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs.
+
+        Returns:
+            The serialized backbone, as Keras writes any object, and the arguments.
+        """
+        config = {**super().get_config(), "length": self.length}
+        del config["head"]
+        return config
+
+    def _choose_optimizer(self, learning_rate: float | None, steps: int) -> None:
+        """Compile a model that nobody else has."""
+        if self.compiled and not self._chose_optimizer:
+            if learning_rate is not None:
+                raise ValueError(
+                    "`learning_rate` is that of the optimizer that the model was compiled with. "
+                    f"Received: learning_rate={learning_rate}"
+                )
+            return
+        rate = _LEARNING_RATE if learning_rate is None else learning_rate
+        check_positive_numbers(learning_rate=rate)
+        schedule = WarmupLinearDecay(rate, steps, int(_WARMUP * steps))
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.compile(AdamW(schedule), TokenCrossentropy(), weighted_metrics=[accuracy])
+        self._chose_optimizer = True
+
+    def _batches(
+        self, name: str, texts: Texts, labels: np.ndarray, size: int, seed: int | None
+    ) -> TextBatches:
+        _check_count(name, texts, labels)
+        return TextBatches(self._tokenize(texts), labels, size, seed)
+
+    def _tokenize(self, texts: Texts) -> dict[str, np.ndarray]:
+        if self.tokenizer is None:
+            raise ValueError("Texts need a tokenizer: set `classifier.tokenizer`.")
+        return texts.tokenize(self.tokenizer, self.length)
+
+    def _indices(self, name: str, labels: Any) -> np.ndarray:
+        """Turn labels into their indices."""
+        if labels is None or isinstance(labels, str) or not hasattr(labels, "__len__"):
+            raise ValueError(f"`{name}` must be a list of labels. Received: {name}={labels!r}")
+        known = {label: index for index, label in enumerate(self.labels)}
+        found = []
+        for place, label in enumerate(labels):
+            index = known.get(label) if isinstance(label, str) else _index(label, len(known))
+            if index is None:
+                raise ValueError(
+                    f"`{name}` must be labels of the classifier, {', '.join(map(repr, known))}, or "
+                    f"their indices. Received: {name}[{place}]={label!r}"
+                )
+            found.append(index)
+        return np.array(found, "int32")
+
+    def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
+        """Compute the logits of texts, (N, C), in their order."""
+        check_positive_integers(batch_size=batch_size)
+        inputs = self._tokenize(texts)
+        logits = np.zeros((len(texts.first), len(self.labels)), "float32")
+        for rows, width in batches_of_similar_length(
+            real_widths(inputs["padding_mask"]), batch_size, self.length
+        ):
+            padded = np.resize(rows, min(power_of_two(len(rows)), batch_size))
+            batch = {name: array[padded, :width] for name, array in inputs.items()}
+            logits[rows] = self.predict_on_batch(batch)["logits"][: len(rows)]
+        return logits
+
+
+def _index(label: Any, count: int) -> int | None:
+    """Read an index of a label."""
+    is_index = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_)
+    return int(label) if is_index and 0 <= label < count else None
+
+
+def _check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
+    if len(texts.first) != len(labels):
+        raise ValueError(
+            f"`{name}` must have one label for each text. "
+            f"Received: {len(texts.first)} texts, {len(labels)} labels"
+        )

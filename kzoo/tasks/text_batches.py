@@ -1,0 +1,153 @@
+"""Texts and labels as the batches that `fit` takes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from kzoo.data.texts import as_texts
+from kzoo.data.tokenizer import Tokenizer
+from kzoo.tasks.batching import power_of_two, real_widths
+
+_SHORTEST = 16
+# Batches among which rows are sorted by length: large enough that little is padded, small enough
+# that a batch has rows from all over.
+_SORTED_BATCHES = 32
+
+
+class Texts(NamedTuple):
+    """Texts, and a second one for each where they are pairs."""
+
+    first: list[str]
+    second: list[str] | None
+
+    def tokenize(self, tokenizer: Tokenizer, length: int) -> dict[str, np.ndarray]:
+        """Turn the texts into the inputs of a model, each (B, length)."""
+        return tokenizer(self.first, self.second, length=length)
+
+
+def is_text(x: Any) -> bool:
+    """Tell whether something is texts or pairs of texts, rather than arrays of a model.
+
+    Args:
+        x: What `fit` was called with.
+
+    Returns:
+        True for a list, a tuple, an array or a column whose first item is a text, or a pair.
+    """
+    if isinstance(x, str | Mapping) or not hasattr(x, "__getitem__") or not hasattr(x, "__len__"):
+        return isinstance(x, str)
+    first = next(iter(x), None) if len(x) else None
+    return isinstance(first, str) or _is_pair(first)
+
+
+def read_texts(name: str, x: Any) -> Texts:
+    """Require texts, or pairs of texts, none of them empty.
+
+    Args:
+        name: What the user knows them by.
+        x: The texts.
+
+    Returns:
+        The texts.
+
+    Raises:
+        ValueError: If something else is among them; the message names it by its index.
+    """
+    if isinstance(x, str) or not _is_pair(next(iter(x), None)):
+        found = Texts(as_texts(name, x), None)
+    else:
+        lone = next((index for index, each in enumerate(x) if not _is_pair(each)), None)
+        if lone is not None:
+            raise ValueError(
+                f"`{name}` must be texts alone or pairs of texts alone. "
+                f"Received: {name}[0] a pair, {name}[{lone}]={x[lone]!r}"
+            )
+        found = Texts(*(as_texts(name, [each[part] for each in x]) for part in (0, 1)))
+    for texts in found:
+        for index, text in enumerate(texts or ()):
+            if not text.strip():
+                raise ValueError(
+                    f"`{name}` must not have empty texts. Received: {name}[{index}]={text!r}"
+                )
+    return found
+
+
+def _is_pair(item: Any) -> bool:
+    is_sequence = isinstance(item, tuple | list) and len(item) == 2
+    return is_sequence and all(isinstance(part, str) for part in item)
+
+
+class TextBatches(keras.utils.PyDataset):
+    """Batches of texts of similar length, in another order in every epoch.
+
+    Rows are padded to a power of two of tokens, the last batch to as many rows as the others, with
+    a weight of 0: compiled backends compile a few programs.
+
+    Args:
+        inputs: Arrays by name, (N, T).
+        labels: (N,).
+        batch_size: Rows of a batch.
+        seed: Seed of the order, or None for the order of the rows.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int | None,
+    ) -> None:
+        super().__init__()
+        self._inputs = inputs
+        self._labels = labels
+        self._size = batch_size
+        self._seed = seed
+        self._epoch = 0
+        self._lengths = real_widths(inputs["padding_mask"])
+        self._batches = self._order()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        rows = self._batches[index]
+        width = self._width(rows)
+        # As many of the same rows again as are missing, which count for nothing.
+        filled = np.resize(rows, self._size)
+        weights = (np.arange(self._size) < len(rows)).astype("float32")
+        inputs = {name: array[filled, :width] for name, array in self._inputs.items()}
+        return inputs, self._labels[filled], weights
+
+    def on_epoch_end(self) -> None:
+        """Put the rows in another order."""
+        self._epoch += 1
+        self._batches = self._order()
+
+    def _order(self) -> Sequence[np.ndarray]:
+        """Sort rows into batches."""
+        count, size = len(self._lengths), self._size
+        if self._seed is None:
+            order = np.arange(count)
+        else:
+            random = np.random.default_rng((self._seed, self._epoch))
+            order = random.permutation(count)
+            span = size * _SORTED_BATCHES
+            parts = (order[start : start + span] for start in range(0, count, span))
+            order = np.concatenate(
+                [part[np.argsort(self._lengths[part], kind="stable")] for part in parts]
+            )
+        batches = [order[start : start + size] for start in range(0, count, size)]
+        if self._seed is not None:
+            batches = [batches[place] for place in random.permutation(len(batches))]
+        # Keras on TensorFlow looks at two batches to see which sizes are open.
+        widths = [self._width(rows) for rows in batches]
+        other = next((place for place, width in enumerate(widths) if width != widths[0]), 0)
+        if other > 1:
+            batches[1], batches[other] = batches[other], batches[1]
+        return batches
+
+    def _width(self, rows: np.ndarray) -> int:
+        """Return how many columns the longest of some rows needs."""
+        return max(_SHORTEST, power_of_two(int(self._lengths[rows].max())))

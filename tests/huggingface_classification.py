@@ -1,0 +1,81 @@
+"""Fine-tuning a classifier by Hugging Face transformers; see `tests.huggingface`."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.huggingface import NAMES
+
+
+def _classify(
+    folder: pathlib.Path,
+    sizes: dict[str, Any],
+    labels: list[str],
+    shape: list[int],
+    steps: int,
+    optimizer: dict[str, Any],
+) -> None:
+    """Train a random `BertForSequenceClassification`, and write it as it was, batches and losses.
+
+    `shape` has the size of the batch and the length. No dropout, no decay of biases and
+    normalizations, a rate that rises for two steps and falls to 0.
+    """
+    import torch
+    from transformers import (
+        BertConfig,
+        BertForSequenceClassification,
+        get_linear_schedule_with_warmup,
+    )
+
+    torch.manual_seed(0)
+    names = dict(enumerate(labels))
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = BertConfig(**sizes, **none, id2label=names, label2id={v: k for k, v in names.items()})
+    model = BertForSequenceClassification(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    model.save_pretrained(folder / "model")
+    plain = [name.endswith("bias") or "LayerNorm" in name for name, _ in model.named_parameters()]
+    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+    for parameter, is_plain in zip(model.parameters(), plain, strict=True):
+        groups[is_plain]["params"].append(parameter)
+    adam = torch.optim.AdamW(groups, **optimizer)
+    schedule = get_linear_schedule_with_warmup(adam, 2, steps)
+    random, losses = np.random.default_rng(0), []
+    for step in range(steps):
+        mask = np.arange(shape[1]) < random.integers(3, shape[1] + 1, shape[0])[:, None]
+        batch = {
+            "token_ids": random.integers(1, sizes["vocab_size"], shape) * mask,
+            "segment_ids": random.integers(0, 2, shape) * mask,
+            "padding_mask": mask.astype("int64"),
+        }
+        answers = batch["token_ids"][:, 0] % len(labels)
+        arrays: dict[str, Any] = {**batch, "labels": answers}
+        np.savez(folder / f"batch_{step}.npz", **arrays)
+        tensors = {NAMES[key]: torch.from_numpy(batch[key]) for key in NAMES}
+        outputs = model(**tensors, labels=torch.from_numpy(answers))
+        losses.append(float(outputs.loss))
+        adam.zero_grad()
+        outputs.loss.backward()
+        adam.step()
+        schedule.step()
+    (folder / "losses.json").write_text(json.dumps(losses), "utf-8")
+
+
+def _classified(folder: pathlib.Path, model: str, batch: str) -> None:
+    """Write the logits and the labels of a `BertForSequenceClassification`."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    loaded = AutoModelForSequenceClassification.from_pretrained(model).eval()
+    with np.load(batch) as arrays, torch.no_grad():
+        tensors = {NAMES[key]: torch.from_numpy(arrays[key].astype("int64")) for key in NAMES}
+        np.savez(folder / "logits.npz", logits=loaded(**tensors).logits)
+    (folder / "labels.json").write_text(json.dumps(list(loaded.config.id2label.values())))
+
+
+JOBS: dict[str, Callable[..., None]] = {"classify": _classify, "classified": _classified}
