@@ -43,11 +43,12 @@ def _run(source_folder: Path, folder: Path) -> None:
     from kzoo_export.lowering.keras_forms import computing_as
     from kzoo_export.source.saving import load
 
-    model, backend = load(source_folder)
+    *loaded, backend = load(source_folder)
     _report("lower")
     route = importlib.import_module(f"kzoo_export.lowering.{spec.route}")
     with static_graph(), computing_as(backend):
-        route.lower(model, spec, folder / file_name(spec.format))
+        # Nobody else holds the model: a route can let go of it.
+        route.lower(loaded.pop(), spec, folder / file_name(spec.format))
     _report("done")
 
 

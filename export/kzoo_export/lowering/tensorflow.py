@@ -1,5 +1,6 @@
 """Lower a model to TFLite through TensorFlow."""
 
+import gc
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +27,13 @@ def lower(model: keras.Model, spec: Spec, target: Path) -> None:
     for signature in spec.signatures:
         function, tensors = _endpoint(model, signature)
         archive.add_endpoint(signature.name, function, input_signature=tensors)
+    names = layer_names(model)
     with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
         archive.write_out(folder, verbose=False)
-        convert(Path(folder), target, spec, layer_names(model))
+        # The converter needs several times the memory of the weights.
+        del model, archive, function
+        gc.collect()
+        convert(Path(folder), target, spec, names)
 
 
 def _endpoint(

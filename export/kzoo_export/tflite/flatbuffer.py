@@ -68,7 +68,8 @@ def write(model: Any) -> bytes:
         )
     builder = Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    # `Output` would copy the file once more.
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def constant_of(model: Any, tensor: Any) -> np.ndarray | None:
