@@ -18,6 +18,13 @@ from kzoo.training.optimizers import AdamW
 from kzoo.training.schedules import WarmupLinearDecay
 
 _LEARNING_RATE, _WARMUP = 5e-5, 0.1
+# What `fit` of Keras has that texts have otherwise.
+_FOR_ARRAYS = {
+    "shuffle": "`seed` orders texts",
+    "validation_data": "`validation` has texts",
+    "validation_split": "`validation` has texts",
+    "sample_weight": "texts weigh the same",
+}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -137,22 +144,27 @@ class TextClassifier(BackboneWithHead):
             return super().fit(x, y, *args, **options)
         if args:
             raise ValueError("`fit` of texts takes all but `x` and `y` by name.")
+        for name in _FOR_ARRAYS.keys() & options.keys():
+            raise ValueError(
+                f"`{name}` is for arrays: {_FOR_ARRAYS[name]}. Received: {name} with texts"
+            )
         epochs, size = options.pop("epochs", 3), options.pop("batch_size", 32)
         check_positive_integers(epochs=epochs, batch_size=size)
-        labels = self._indices("y", y)
+        texts, labels = read_texts("x", x), self._indices("y", y)
+        batches = self._batches("x", texts, labels, size, seed or 0)
         if len(set(labels.tolist())) < 2:
             raise ValueError(
                 f"`y` must have two or more labels. Received: {self.labels[int(labels[0])]!r} alone"
             )
-        batches = self._batches("x", read_texts("x", x), labels, size, seed or 0)
         measured = None
         if validation is not None:
-            texts, known = validation
-            read = read_texts("validation[0]", texts)
-            indices = self._indices("validation[1]", known)
-            measured = self._batches("validation", read, indices, size, None)
+            texts = read_texts("validation[0]", validation[0])
+            labels = self._indices("validation[1]", validation[1])
+            measured = self._batches("validation[0]", texts, labels, size, None)
         self._choose_optimizer(learning_rate, epochs * len(batches))
-        return super().fit(batches, epochs=epochs, validation_data=measured, **options)
+        return super().fit(
+            batches, epochs=epochs, validation_data=measured, shuffle=False, **options
+        )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any) -> Any:
         """Measure predictions.
