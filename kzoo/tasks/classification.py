@@ -1,7 +1,8 @@
 """Texts to labels."""
 
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,10 +14,18 @@ from kzoo.models.loading import load
 from kzoo.tasks.batching import batches_of_similar_length, power_of_two, real_widths
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.scores import Predictions, score, softmax
-from kzoo.tasks.text_batches import TextBatches, Texts, is_text, read_texts
+from kzoo.tasks.text_batches import (
+    TextBatches,
+    Texts,
+    check_count,
+    is_text,
+    read_labels,
+    read_texts,
+)
 from kzoo.training.optimizers import AdamW
 from kzoo.training.schedules import WarmupLinearDecay
 
+_CHOSEN = "chosen_by_fit"
 _LEARNING_RATE, _WARMUP = 5e-5, 0.1
 # What `fit` of Keras has that texts have otherwise.
 _FOR_ARRAYS = {
@@ -80,7 +89,8 @@ class TextClassifier(BackboneWithHead):
                 f"Received: length={length}"
             )
         self.length = length
-        self._chose_optimizer = False
+        # Not as an attribute: Keras would take it for a part of the model.
+        self._chosen: Callable[[], Any] = lambda: None
 
     @classmethod
     def from_huggingface(
@@ -116,8 +126,8 @@ class TextClassifier(BackboneWithHead):
     ) -> Any:
         """Train on texts and their labels.
 
-        A model that was not compiled is trained by AdamW with a rate that rises for a tenth of the
-        steps and falls to 0.
+        A model that you did not compile is trained by AdamW with a rate that rises for a tenth of
+        the steps and falls to 0, anew with every call.
 
         Args:
             x: Texts or pairs of texts, N of them; whatever else is for Keras.
@@ -150,7 +160,7 @@ class TextClassifier(BackboneWithHead):
             )
         epochs, size = options.pop("epochs", 3), options.pop("batch_size", 32)
         check_positive_integers(epochs=epochs, batch_size=size)
-        texts, labels = read_texts("x", x), self._indices("y", y)
+        texts, labels = read_texts("x", x), read_labels("y", y, self.labels)
         batches = self._batches("x", texts, labels, size, seed or 0)
         if len(set(labels.tolist())) < 2:
             raise ValueError(
@@ -159,12 +169,33 @@ class TextClassifier(BackboneWithHead):
         measured = None
         if validation is not None:
             texts = read_texts("validation[0]", validation[0])
-            labels = self._indices("validation[1]", validation[1])
+            labels = read_labels("validation[1]", validation[1], self.labels)
             measured = self._batches("validation[0]", texts, labels, size, None)
         self._choose_optimizer(learning_rate, epochs * len(batches))
         return super().fit(
             batches, epochs=epochs, validation_data=measured, shuffle=False, **options
         )
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return how training is configured, and whether `fit` did so.
+
+        Returns:
+            What `compile_from_config` needs; `None` for a model that is not compiled.
+        """
+        config: dict[str, Any] | None = super().get_compile_config()
+        return config and {**config, _CHOSEN: self._fit_chose()}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Configure training as a file says.
+
+        Args:
+            config: What `get_compile_config` returned.
+        """
+        arguments = dict(config)
+        chosen = arguments.pop(_CHOSEN, False)
+        super().compile_from_config(arguments)
+        if chosen:
+            self._chosen = weakref.ref(self.optimizer)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **options: Any) -> Any:
         """Measure predictions.
@@ -180,9 +211,9 @@ class TextClassifier(BackboneWithHead):
         """
         if not is_text(x):
             return super().evaluate(x, y, *args, **options)
-        labels = self._indices("y", y)
+        labels = read_labels("y", y, self.labels)
         texts = read_texts("x", x)
-        _check_count("x", texts, labels)
+        check_count("x", texts, labels)
         logits = self._logits(texts, *args, **options)
         return score(logits, labels, self.labels)
 
@@ -215,7 +246,7 @@ class TextClassifier(BackboneWithHead):
 
     def _choose_optimizer(self, learning_rate: float | None, steps: int) -> None:
         """Compile a model that nobody else has."""
-        if self.compiled and not self._chose_optimizer:
+        if self.compiled and not self._fit_chose():
             if learning_rate is not None:
                 raise ValueError(
                     "`learning_rate` is that of the optimizer that the model was compiled with. "
@@ -227,34 +258,22 @@ class TextClassifier(BackboneWithHead):
         schedule = WarmupLinearDecay(rate, steps, int(_WARMUP * steps))
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self.compile(AdamW(schedule), TokenCrossentropy(), weighted_metrics=[accuracy])
-        self._chose_optimizer = True
+        self._chosen = weakref.ref(self.optimizer)
+
+    def _fit_chose(self) -> bool:
+        """Tell whether the optimizer is one that `fit` has chosen."""
+        return self.compiled and self._chosen() is self.optimizer
 
     def _batches(
         self, name: str, texts: Texts, labels: np.ndarray, size: int, seed: int | None
     ) -> TextBatches:
-        _check_count(name, texts, labels)
+        check_count(name, texts, labels)
         return TextBatches(self._tokenize(texts), labels, size, seed)
 
     def _tokenize(self, texts: Texts) -> dict[str, np.ndarray]:
         if self.tokenizer is None:
             raise ValueError("Texts need a tokenizer: set `classifier.tokenizer`.")
         return texts.tokenize(self.tokenizer, self.length)
-
-    def _indices(self, name: str, labels: Any) -> np.ndarray:
-        """Turn labels into their indices."""
-        if labels is None or isinstance(labels, str) or not hasattr(labels, "__len__"):
-            raise ValueError(f"`{name}` must be a list of labels. Received: {name}={labels!r}")
-        known = {label: index for index, label in enumerate(self.labels)}
-        found = []
-        for place, label in enumerate(labels):
-            index = known.get(label) if isinstance(label, str) else _index(label, len(known))
-            if index is None:
-                raise ValueError(
-                    f"`{name}` must be labels of the classifier, {', '.join(map(repr, known))}, or "
-                    f"their indices. Received: {name}[{place}]={label!r}"
-                )
-            found.append(index)
-        return np.array(found, "int32")
 
     def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
         """Compute the logits of texts, (N, C), in their order."""
@@ -268,17 +287,3 @@ class TextClassifier(BackboneWithHead):
             batch = {name: array[padded, :width] for name, array in inputs.items()}
             logits[rows] = self.predict_on_batch(batch)["logits"][: len(rows)]
         return logits
-
-
-def _index(label: Any, count: int) -> int | None:
-    """Read an index of a label."""
-    is_index = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_)
-    return int(label) if is_index and 0 <= label < count else None
-
-
-def _check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
-    if len(texts.first) != len(labels):
-        raise ValueError(
-            f"`{name}` must have one label for each text. "
-            f"Received: {len(texts.first)} texts, {len(labels)} labels"
-        )

@@ -74,6 +74,59 @@ def read_texts(name: str, x: Any) -> Texts:
     return found
 
 
+def read_labels(name: str, labels: Any, names: Sequence[str]) -> np.ndarray:
+    """Require labels, and turn them into indices.
+
+    Args:
+        name: What the user knows them by.
+        labels: Names of labels, or their indices.
+        names: The names that there are.
+
+    Returns:
+        int32 (N,).
+
+    Raises:
+        ValueError: If something else is among them; the message names it by its index.
+    """
+    if labels is None or isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise ValueError(f"`{name}` must be a list of labels. Received: {name}={labels!r}")
+    known = {label: index for index, label in enumerate(names)}
+    found = []
+    for place, label in enumerate(labels):
+        index = known.get(label) if isinstance(label, str) else _index(label, len(known))
+        if index is None:
+            raise ValueError(
+                f"`{name}` must be labels of the classifier, {', '.join(map(repr, known))}, or "
+                f"their indices. Received: {name}[{place}]={label!r}"
+            )
+        found.append(index)
+    return np.array(found, "int32")
+
+
+def check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
+    """Require as many labels as texts.
+
+    Args:
+        name: What the user knows the texts by.
+        texts: The texts.
+        labels: Their labels.
+
+    Raises:
+        ValueError: If there are not.
+    """
+    if len(texts.first) != len(labels):
+        raise ValueError(
+            f"`{name}` must have one label for each text. "
+            f"Received: {len(texts.first)} texts, {len(labels)} labels"
+        )
+
+
+def _index(label: Any, count: int) -> int | None:
+    """Read an index of a label."""
+    is_index = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_)
+    return int(label) if is_index and 0 <= label < count else None
+
+
 def _is_pair(item: Any) -> bool:
     is_sequence = isinstance(item, tuple | list) and len(item) == 2
     return is_sequence and all(isinstance(part, str) for part in item)

@@ -199,10 +199,24 @@ def test_keras_file(tmp_path):
     loaded = kzoo.load(tmp_path / "letters.keras")
     assert isinstance(loaded, TextClassifier)
     assert (loaded.labels, loaded.length, loaded.name) == (("a", "b", "c"), 40, "letters")
-    texts, _ = made_up(8)
+    texts, labels = made_up(8)
     np.testing.assert_array_equal(
         loaded.predict(texts).probabilities, classifier.predict(texts).probabilities
     )
+    # The rate of training has fallen to 0; training of what was saved begins anew.
+    loaded.fit(texts, labels, epochs=1, verbose=0)
+    loaded.save(tmp_path / "trained.keras")
+    trained = keras.saving.load_model(tmp_path / "trained.keras")  # with its optimizer
+    assert trained.compiled
+    before = trained.predict(texts).probabilities
+    trained.fit(texts, labels, epochs=1, learning_rate=1e-3, verbose=0)
+    assert np.abs(trained.predict(texts).probabilities - before).max() > 1e-4
+    # What the user has compiled stays.
+    trained.compile(AdamW(1e-3), TokenCrossentropy())
+    trained.fit(texts, labels, epochs=1, verbose=0)
+    trained.save(tmp_path / "compiled.keras")
+    with pytest.raises(ValueError, match="`learning_rate` is that of the optimizer"):
+        keras.saving.load_model(tmp_path / "compiled.keras").fit(texts, labels, learning_rate=1.0)
 
 
 @pytest.mark.once
