@@ -6,12 +6,14 @@
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kzoo_export.tflite.calibrate import KEEPS_ALL
 from tests.bench.subjects import HUGGINGFACE_INPUTS, KERAS_INPUTS
 from tests.proofs.probes import LENGTH, PRESET, PROBES, litert_torch_int8
 
@@ -170,10 +172,12 @@ def _quantizer(recipe: str) -> Callable[[Path, Path], None]:
         content = float_file(folder, "kzoo", "tflite").read_bytes()
         wanted = quantizer.Quantizer(content, getattr(recipes, recipe)())
         found = None
-        if wanted.need_calibration:
-            (signature,) = Interpreter(model_content=content).get_signature_list()
-            found = wanted.calibrate({signature: list(rows(folder, "int32"))})
-        path.write_bytes(wanted.quantize(found).quantized_model)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=KEEPS_ALL)
+            if wanted.need_calibration:
+                (signature,) = Interpreter(model_content=content).get_signature_list()
+                found = wanted.calibrate({signature: list(rows(folder, "int32"))})
+            path.write_bytes(wanted.quantize(found).quantized_model)
 
     return make
 
