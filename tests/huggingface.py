@@ -20,6 +20,15 @@ import numpy as np
 from tests.cache import cache_folder
 
 ROOT = pathlib.Path(__file__).parent.parent
+# A BERT that trains in a second.
+SIZES = {
+    "vocab_size": 90,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 32,
+}
 
 
 def reference(job: str, **arguments: Any) -> pathlib.Path:
@@ -199,6 +208,30 @@ def _load_strictly(folder: pathlib.Path, model: str, texts: list[str]) -> None:
     _, info = BertModel.from_pretrained(model, output_loading_info=True)
     write_info(folder, info)
     _encode(folder, model, texts)
+
+
+def random_model(kind: str, **config: Any) -> Any:
+    """Make a BERT of a class, without dropout, whose biases and scales are random too."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = getattr(transformers, kind)(transformers.BertConfig(**config, **none))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def adamw(model: Any, **optimizer: Any) -> Any:
+    """Make PyTorch's AdamW, which does not let biases and normalizations decay."""
+    import torch
+
+    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+    for name, parameter in model.named_parameters():
+        groups[name.endswith("bias") or "LayerNorm" in name]["params"].append(parameter)
+    return torch.optim.AdamW(groups, **optimizer)
 
 
 def write_info(folder: pathlib.Path, info: dict[str, Any]) -> None:

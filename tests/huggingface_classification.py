@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.huggingface import NAMES
+from tests.huggingface import NAMES, adamw, random_model
 
 
 def _classify(
@@ -24,26 +24,14 @@ def _classify(
     normalizations, a rate that rises for two steps and falls to 0.
     """
     import torch
-    from transformers import (
-        BertConfig,
-        BertForSequenceClassification,
-        get_linear_schedule_with_warmup,
-    )
+    from transformers import get_linear_schedule_with_warmup
 
-    torch.manual_seed(0)
     names = dict(enumerate(labels))
-    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    config = BertConfig(**sizes, **none, id2label=names, label2id={v: k for k, v in names.items()})
-    model = BertForSequenceClassification(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    indices = {label: index for index, label in names.items()}
+    kind = "BertForSequenceClassification"
+    model = random_model(kind, **sizes, id2label=names, label2id=indices)
     model.save_pretrained(folder / "model")
-    plain = [name.endswith("bias") or "LayerNorm" in name for name, _ in model.named_parameters()]
-    groups: list[dict[str, Any]] = [{"params": []}, {"params": [], "weight_decay": 0.0}]
-    for parameter, is_plain in zip(model.parameters(), plain, strict=True):
-        groups[is_plain]["params"].append(parameter)
-    adam = torch.optim.AdamW(groups, **optimizer)
+    adam = adamw(model, **optimizer)
     schedule = get_linear_schedule_with_warmup(adam, 2, steps)
     random, losses = np.random.default_rng(0), []
     for step in range(steps):

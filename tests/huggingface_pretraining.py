@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.huggingface import NAMES, run, write_info
+from tests.huggingface import NAMES, adamw, random_model, run, write_info
 
 
 def compare(
@@ -46,25 +46,10 @@ def _pretrain(
     biases and normalizations.
     """
     import torch
-    from transformers import BertConfig, BertForPreTraining
 
-    torch.manual_seed(0)
-    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    model = BertForPreTraining(BertConfig(**sizes, **none))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    model = random_model("BertForPreTraining", **sizes)
     model.save_pretrained(folder / "model")
-    plain = [name.endswith("bias") or "LayerNorm" in name for name, _ in model.named_parameters()]
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p, is_plain in zip(parameters, plain, strict=True) if not is_plain]},
-        {
-            "params": [p for p, is_plain in zip(parameters, plain, strict=True) if is_plain],
-            "weight_decay": 0.0,
-        },
-    ]
-    adam = torch.optim.AdamW(groups, **optimizer)
+    adam = adamw(model, **optimizer)
     random = np.random.default_rng(0)
     losses: list[list[float]] = []
     for step in range(steps):

@@ -11,7 +11,7 @@ import numpy as np
 from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.models.heads import BackboneWithHead
 from kzoo.models.loading import load
-from kzoo.tasks.batching import batches_of_similar_length, power_of_two, real_widths
+from kzoo.tasks.batching import predict_rows
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.scores import Predictions, score, softmax
 from kzoo.tasks.text_batches import (
@@ -89,7 +89,7 @@ class TextClassifier(BackboneWithHead):
                 f"Received: length={length}"
             )
         self.length = length
-        # Not as an attribute: Keras would take it for a part of the model.
+        # A weak reference: Keras would take the optimizer itself for a part of the model.
         self._chosen: Callable[[], Any] = lambda: None
 
     @classmethod
@@ -278,12 +278,4 @@ class TextClassifier(BackboneWithHead):
     def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
         """Compute the logits of texts, (N, C), in their order."""
         check_positive_integers(batch_size=batch_size)
-        inputs = self._tokenize(texts)
-        logits = np.zeros((len(texts.first), len(self.labels)), "float32")
-        for rows, width in batches_of_similar_length(
-            real_widths(inputs["padding_mask"]), batch_size, self.length
-        ):
-            padded = np.resize(rows, min(power_of_two(len(rows)), batch_size))
-            batch = {name: array[padded, :width] for name, array in inputs.items()}
-            logits[rows] = self.predict_on_batch(batch)["logits"][: len(rows)]
-        return logits
+        return predict_rows(self, "logits", self._tokenize(texts), batch_size)

@@ -12,7 +12,7 @@ from kzoo.arguments import check_positive_integers, check_positive_numbers
 from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import OnBackbone
 from kzoo.models.sentences import SentenceDense, SentenceSettings
-from kzoo.tasks.batching import batches_of_similar_length, power_of_two, real_widths
+from kzoo.tasks.batching import predict_rows
 
 _LENGTH = 128
 
@@ -169,18 +169,10 @@ class SentenceEncoder(OnBackbone, keras.Model):
                 f"`length` must be at most {self.config.max_length}, the model's longest. "
                 f"Received: length={length}"
             )
-        vectors = np.zeros((len(texts), self.output["embedding"].shape[-1]), "float32")
         if not len(texts):
-            return vectors
+            return np.zeros((0, self.output["embedding"].shape[-1]), "float32")
         inputs = self.tokenizer(texts, length=length)
-        for rows, width in batches_of_similar_length(
-            real_widths(inputs["padding_mask"]), batch_size, length
-        ):
-            size = min(power_of_two(len(rows)), batch_size)
-            padded = np.resize(rows, size)
-            batch = {name: array[padded, :width] for name, array in inputs.items()}
-            vectors[rows] = self.predict_on_batch(batch)["embedding"][: len(rows)]
-        return vectors
+        return predict_rows(self, "embedding", inputs, batch_size)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.

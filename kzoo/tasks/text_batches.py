@@ -8,9 +8,8 @@ import numpy as np
 
 from kzoo.data.texts import as_texts
 from kzoo.data.tokenizer import Tokenizer
-from kzoo.tasks.batching import power_of_two, real_widths
+from kzoo.tasks.batching import padded_width, real_widths
 
-_SHORTEST = 16
 # Batches among which rows are sorted by length: large enough that little is padded, small enough
 # that a batch has rows from all over.
 _SORTED_BATCHES = 32
@@ -203,4 +202,4 @@ class TextBatches(keras.utils.PyDataset):
 
     def _width(self, rows: np.ndarray) -> int:
         """Return how many columns the longest of some rows needs."""
-        return max(_SHORTEST, power_of_two(int(self._lengths[rows].max())))
+        return padded_width(int(self._lengths[rows].max()))

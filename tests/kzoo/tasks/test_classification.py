@@ -14,18 +14,11 @@ from kzoo.tasks.text_batches import TextBatches
 from kzoo.training import AdamW, WarmupLinearDecay
 from kzoo_export import export
 from tests.arrays import to_numpy
-from tests.huggingface import reference, run
+from tests.huggingface import SIZES, reference, run
 from tests.kzoo.models.tiny import tiny_backbone
+from tests.reference.basics import softmax
 
 STEPS = 20
-SIZES = {
-    "vocab_size": 90,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 32,
-}
 LABELS = ["bad", "so so", "good"]
 ADAM = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-8}
 
@@ -184,8 +177,7 @@ def test_padding_in_front_is_kept(tmp_path):
     assert inputs["padding_mask"][0, 0] == 0
     classifier = TextClassifier(backbone, LABELS, length=40)
     logits = to_numpy(classifier(inputs)["logits"])
-    powers = np.exp(logits)
-    expected = powers / powers.sum(axis=1, keepdims=True)
+    expected = softmax(logits)
     np.testing.assert_allclose(classifier.predict(texts).probabilities, expected, atol=1e-6)
     encoder = kzoo.tasks.SentenceEncoder(backbone)
     vectors = to_numpy(encoder(inputs)["embedding"])
@@ -245,10 +237,8 @@ def test_scores_are_those_of_scikit_learn():
     np.testing.assert_array_equal(
         scores.confusion[:3, :3], metrics.confusion_matrix(labels, chosen)
     )
-    powers = np.exp(logits)
-    probabilities = powers / powers.sum(axis=1, keepdims=True)
     assert scores.loss == pytest.approx(
-        metrics.log_loss(labels, probabilities, labels=[0, 1, 2, 3]), rel=1e-6
+        metrics.log_loss(labels, softmax(logits), labels=[0, 1, 2, 3]), rel=1e-6
     )
 
 

@@ -12,19 +12,11 @@ from kzoo.tasks import Pretraining
 from kzoo.training import AdamW
 from kzoo.weights import read_tensors
 from tests.arrays import to_numpy
-from tests.huggingface import reference
+from tests.huggingface import SIZES, reference
 from tests.huggingface_pretraining import compare
 from tests.kzoo.models.families import CONVERTED, small_config
 
 STEPS = 20
-SIZES = {
-    "vocab_size": 90,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 32,
-}
 ADAM = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-6}
 
 

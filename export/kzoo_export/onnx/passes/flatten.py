@@ -15,6 +15,8 @@ def unflatten(model: ir.Model) -> None:
     Args:
         model: The float32 model.
     """
+    if not any(product.node.op_type == "Gemm" for product in products(model.graph)):
+        return
     passes.ShapeInferencePass()(model)
     for product in products(model.graph):
         _unflatten(model.graph, product)
