@@ -58,14 +58,8 @@ def read_documents(path: Path, field: str = "text") -> Iterator[str]:
             record with the field; the message has the file, the line and the offset.
     """
     is_records = path.name.removesuffix(".gz").endswith(_RECORDS)
-    try:
-        with _open(path) as file:
-            lines = _decoded(file, path)
-            yield from _records(lines, path, field) if is_records else _paragraphs(lines)
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise ValueError(
-            f"The file must be whole and compressed by gzip. Received: {path}"
-        ) from error
+    lines = read_lines(path)
+    yield from _records(lines, path, field) if is_records else _paragraphs(lines)
 
 
 def read_all(files: Iterable[Path], field: str = "text") -> Iterator[str]:
@@ -80,6 +74,27 @@ def read_all(files: Iterable[Path], field: str = "text") -> Iterator[str]:
     """
     for path in files:
         yield from read_documents(path, field)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Read the lines of a text file.
+
+    Args:
+        path: The file; compressed if its name ends with `.gz`.
+
+    Yields:
+        The lines with their ends, without a byte order mark.
+
+    Raises:
+        ValueError: If the file is not UTF-8, or not compressed as its name says.
+    """
+    try:
+        with _open(path) as file:
+            yield from _decoded(file, path)
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise ValueError(
+            f"The file must be whole and compressed by gzip. Received: {path}"
+        ) from error
 
 
 def _open(path: Path) -> AbstractContextManager[Iterable[bytes]]:

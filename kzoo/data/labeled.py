@@ -1,0 +1,236 @@
+"""Texts with labels: from tables, JSON lines and folders."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kzoo.data.corpus import read_lines
+from kzoo.data.tables import is_table, read_rows
+
+# Names that columns have in well-known data sets, the first that is there is taken.
+_TEXT = ("text", "sentence", "content", "review", "tweet", "message", "body", "document", "comment")
+_LABEL = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
+_PAIRS = {
+    "sentence1": "sentence2",
+    "text1": "text2",
+    "text_a": "text_b",
+    "question1": "question2",
+    "premise": "hypothesis",
+    "query": "passage",
+}
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+_EXPECTED = {
+    "text": "a string that is not empty",
+    "pair": "a string that is not empty",
+    "label": "a string or an integer, not empty",
+    "split": "train, validation or test",
+}
+
+
+class LabeledTexts(NamedTuple):
+    """Texts, the second one of each where they are pairs, and a label for each."""
+
+    texts: list[str]
+    seconds: list[str] | None
+    labels: list[str]
+
+    @property
+    def x(self) -> list[Any]:
+        """What `fit` takes: texts, or pairs of texts."""
+        if self.seconds is None:
+            return list(self.texts)
+        return list(zip(self.texts, self.seconds, strict=True))
+
+    def take(self, rows: Iterable[int]) -> "LabeledTexts":
+        """Return some of the rows, in the order in which they are named."""
+        rows = list(rows)
+        columns = (column and [column[row] for row in rows] for column in self)
+        return LabeledTexts(*columns)  # type: ignore[arg-type]
+
+
+class LabeledData(NamedTuple):
+    """Labeled texts by the part of the data they belong to, and where they were found.
+
+    The parts are `train`, `validation` and `test`, or `all` where the data are not split.
+    `columns` names the column of the `text`, `pair`, `label` and `split`.
+    """
+
+    parts: dict[str, LabeledTexts]
+    columns: dict[str, str]
+
+
+def read_labeled(
+    source: str | os.PathLike[str],
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+) -> LabeledData:
+    """Read labeled texts.
+
+    A source is a `.csv`, `.tsv` or `.jsonl` file, also compressed (`.gz`); a folder of such files
+    that are called `train`, `validation` and `test`; a folder with a folder of `.txt` files for
+    each label; or a folder of such folders called `train`, `validation` and `test`. A table has a
+    line with the names of its columns; one called `split` says which part a row belongs to. In
+    `.tsv` files quotes are text.
+
+    Args:
+        source: The file or folder.
+        text: Name of the column of texts. By default it is guessed.
+        pair: Name of the column of second texts. By default there is one where the names are those
+            of a pair, such as `premise` and `hypothesis`.
+        label: Name of the column of labels. By default it is guessed.
+
+    Returns:
+        The texts in their parts.
+
+    Raises:
+        ValueError: If something is not as it must be; the message has the file and the line.
+    """
+    path, wanted = Path(source), {"text": text, "pair": pair, "label": label}
+    if not path.exists():
+        raise ValueError(f"`data` must be a file or a folder. Received: {path}, which is not there")
+    if path.is_file():
+        return _read_file(path, wanted)
+    files = {_part_of(file): file for file in sorted(path.iterdir()) if is_table(file)}
+    if "train" in files:
+        return _read_files({part: file for part, file in files.items() if part}, wanted)
+    if any(wanted.values()):
+        raise ValueError(
+            f"`{next(name for name in wanted if wanted[name])}` must be left out for folders of "
+            f"`.txt` files, which have no columns. Received: {path}"
+        )
+    folders = {_part_of(folder): folder for folder in sorted(path.iterdir()) if folder.is_dir()}
+    if "train" in folders:
+        parts = {part: _read_folder(folder) for part, folder in folders.items() if part}
+    else:
+        parts = {"all": _read_folder(path)}
+    return LabeledData(parts, {"text": "*.txt", "label": "folder"})
+
+
+def _read_file(path: Path, wanted: Mapping[str, str | None]) -> LabeledData:
+    """Read a file, in parts where it has a column for them."""
+    found, columns, names = _read_table(path, wanted)
+    if not names:
+        return LabeledData({"all": found}, columns)
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(_PARTS[name.lower()], []).append(row)
+    if "train" not in rows:
+        raise ValueError(f"`split` must have rows of train. Received: {', '.join(rows)} in {path}")
+    return LabeledData({part: found.take(rows[part]) for part in rows}, columns)
+
+
+def _read_files(files: Mapping[str, Path], wanted: Mapping[str, str | None]) -> LabeledData:
+    """Read a file for each part, all with the columns of the first."""
+    columns: dict[str, str] = {}
+    parts = {}
+    for part, path in files.items():
+        parts[part], columns, names = _read_table(path, {**wanted, **columns})
+        if names:
+            raise ValueError(
+                f"The file must not have a column `split`: its name says that it is {part}. "
+                f"Received: {path}"
+            )
+    return LabeledData(parts, columns)
+
+
+def _read_table(
+    path: Path, wanted: Mapping[str, str | None]
+) -> tuple[LabeledTexts, dict[str, str], list[str]]:
+    """Read a file: its rows, the columns, and the name of each row's part, where it has them."""
+    columns: dict[str, str] = {}
+    rows: dict[str, list[str]] = {}
+    for line, record in read_rows(path):
+        if not columns:
+            columns = _choose_columns(list(record), wanted, path)
+            rows = {name: [] for name in columns}
+        for name, column in columns.items():
+            rows[name].append(_value(name, record, column, f"line {line} of {path}"))
+    if not columns:
+        raise ValueError(f"`data` must have at least one row. Received: {path}")
+    found = LabeledTexts(rows["text"], rows.get("pair"), rows["label"])
+    return found, columns, rows.get("split", [])
+
+
+def _value(name: str, record: Mapping[str, Any], column: str, where: str) -> str:
+    """Require a text, a label or the name of a part."""
+    value = record.get(column)
+    if name == "label" and isinstance(value, int):
+        value = str(value)
+    known = name != "split" or str(value).strip().lower() in _PARTS
+    if not isinstance(value, str) or not value.strip() or not known:
+        raise ValueError(
+            f"`{name}` must be {_EXPECTED[name]}. Received: {column}={value!r} in {where}"
+        )
+    return value if name in ("text", "pair") else value.strip()
+
+
+def _choose_columns(
+    names: Sequence[str], wanted: Mapping[str, str | None], path: Path
+) -> dict[str, str]:
+    """Decide which columns have the texts and the labels."""
+    for argument, column in wanted.items():
+        if column is not None and column not in names:
+            raise ValueError(
+                f"`{argument}` must be a column of {path}: {', '.join(map(repr, names))}. "
+                f"Received: {argument}={column!r}"
+            )
+    taken = set(wanted.values())
+    known = {name.lower(): name for name in reversed(names) if name not in taken}
+    chosen = {
+        "text": wanted["text"] or _first(known, (*_PAIRS, *_TEXT)),
+        "label": wanted["label"] or _first(known, _LABEL),
+    }
+    rest = [name for name in names if name not in {*chosen.values(), *taken, known.get("split")}]
+    missing = [name for name in chosen if chosen[name] is None]
+    # The only column that is left.
+    if len(missing) == 1 and len(rest) == 1:
+        chosen[missing.pop()] = rest[0]
+    if missing:
+        raise ValueError(
+            f"`{missing[0]}` must name a column of {path}: {', '.join(map(repr, names))}, of "
+            "which none has a name that tells. Received: none"
+        )
+    second = wanted["pair"]
+    if second is None and wanted["text"] is None:
+        second = known.get(_PAIRS.get(str(chosen["text"]).lower(), ""))
+    if len({*chosen.values(), second}) < 3:
+        raise ValueError(f"The columns must be different. Received: {chosen}, pair={second!r}")
+    columns = {**chosen, "pair": second, "split": known.get("split")}
+    return {name: column for name, column in columns.items() if column}
+
+
+def _first(known: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((known[name] for name in names if name in known), None)
+
+
+def _part_of(path: Path) -> str | None:
+    """Return the part of the data that a file or folder is, by its name."""
+    return _PARTS.get(path.name.split(".")[0].lower())
+
+
+def _read_folder(folder: Path) -> LabeledTexts:
+    """Read the texts of each label's folder."""
+    found = LabeledTexts([], None, [])
+    for label in sorted(path for path in folder.iterdir() if path.is_dir()):
+        for path in sorted(label.glob("*.txt")):
+            text = "".join(read_lines(path))
+            found.texts.append(_value("text", {"text": text}, "text", str(path)))
+            found.labels.append(label.name)
+    if not found.texts:
+        raise ValueError(
+            "`data` must be a folder with `.txt` files in a folder for each label, or with files "
+            f"called train, validation and test. Received: {folder}"
+        )
+    return found
