@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,26 +14,13 @@ from kzoo.models.loading import load
 from kzoo.tasks.batching import predict_rows
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.scores import Predictions, score, softmax
-from kzoo.tasks.text_batches import (
-    TextBatches,
-    Texts,
-    check_count,
-    is_text,
-    read_labels,
-    read_texts,
-)
+from kzoo.tasks.text_batches import Texts, check_count, is_text, read_labels, read_texts
+from kzoo.tasks.text_fitting import fit_texts
 from kzoo.training.optimizers import AdamW
 from kzoo.training.schedules import WarmupLinearDecay
 
 _CHOSEN = "chosen_by_fit"
 _LEARNING_RATE, _WARMUP = 5e-5, 0.1
-# What `fit` of Keras has that texts have otherwise.
-_FOR_ARRAYS = {
-    "shuffle": "`seed` orders texts",
-    "validation_data": "`validation` has texts",
-    "validation_split": "`validation` has texts",
-    "sample_weight": "texts weigh the same",
-}
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -122,6 +109,9 @@ class TextClassifier(BackboneWithHead):
         validation: tuple[Any, Any] | None = None,
         learning_rate: float | None = None,
         seed: int | None = None,
+        patience: int | None = None,
+        class_weight: Mapping[str, float] | str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> Any:
         """Train on texts and their labels.
@@ -135,17 +125,36 @@ class TextClassifier(BackboneWithHead):
             *args: For Keras, where `x` is no texts.
             validation: Other texts and their labels, measured after every epoch.
             learning_rate: The highest rate, 5e-5 by default; not for a model that you compiled.
-            seed: Seed of the order of the texts, 0 by default.
+            seed: Seed of the order of the texts and of dropout, 0 by default. What layers have drawn
+                when they were made, `keras.utils.set_random_seed` decides.
+            patience: Epochs without a lower loss of `validation` after which training stops. With
+                it, the model ends with the weights of its best epoch.
+            class_weight: What texts weigh by their label, 1 where nothing is said; `"balanced"`
+                gives all labels the same sum.
+            checkpoint: A `.safetensors` file that is written after every epoch. If it is there,
+                training goes on after the epoch that it was written in, and ends as if it had not
+                been interrupted.
             **options: As for any Keras model; `epochs` is 3 by default, `batch_size` 32.
 
         Returns:
-            The `History` of Keras.
+            The `History` of Keras, also of the epochs before an interruption.
 
         Raises:
-            ValueError: If a text or a label is not as it must be; the message names it.
+            ValueError: If a text or a label is not as it must be; the message names it. If the loss
+                is not finite; the model has the weights of its best or last whole epoch then.
         """
+        given = {
+            "validation": validation,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "patience": patience,
+            "class_weight": class_weight,
+            "checkpoint": checkpoint,
+        }
         if not is_text(x):
-            given = {"validation": validation, "learning_rate": learning_rate, "seed": seed}
+            given["class_weight"] = None  # Keras has it too.
+            if class_weight is not None:
+                options["class_weight"] = class_weight
             for name, value in given.items():
                 if value is not None:
                     raise ValueError(
@@ -154,27 +163,8 @@ class TextClassifier(BackboneWithHead):
             return super().fit(x, y, *args, **options)
         if args:
             raise ValueError("`fit` of texts takes all but `x` and `y` by name.")
-        for name in _FOR_ARRAYS.keys() & options.keys():
-            raise ValueError(
-                f"`{name}` is for arrays: {_FOR_ARRAYS[name]}. Received: {name} with texts"
-            )
-        epochs, size = options.pop("epochs", 3), options.pop("batch_size", 32)
-        check_positive_integers(epochs=epochs, batch_size=size)
-        texts, labels = read_texts("x", x), read_labels("y", y, self.labels)
-        batches = self._batches("x", texts, labels, size, seed or 0)
-        if len(set(labels.tolist())) < 2:
-            raise ValueError(
-                f"`y` must have two or more labels. Received: {self.labels[int(labels[0])]!r} alone"
-            )
-        measured = None
-        if validation is not None:
-            texts = read_texts("validation[0]", validation[0])
-            labels = read_labels("validation[1]", validation[1], self.labels)
-            measured = self._batches("validation[0]", texts, labels, size, None)
-        self._choose_optimizer(learning_rate, epochs * len(batches))
-        return super().fit(
-            batches, epochs=epochs, validation_data=measured, shuffle=False, **options
-        )
+        given = {name: value for name, value in given.items() if value is not None}
+        return fit_texts(self, super().fit, x, y, given, options)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return how training is configured, and whether `fit` did so.
@@ -244,8 +234,36 @@ class TextClassifier(BackboneWithHead):
         del config["head"]
         return config
 
-    def _choose_optimizer(self, learning_rate: float | None, steps: int) -> None:
-        """Compile a model that nobody else has."""
+    def _fit_chose(self) -> bool:
+        """Tell whether the optimizer is one that `fit` has chosen."""
+        return self.compiled and self._chosen() is self.optimizer
+
+    def tokenize(self, texts: Texts) -> dict[str, np.ndarray]:
+        """Turn texts into inputs.
+
+        Args:
+            texts: N texts or pairs.
+
+        Returns:
+            Arrays by name, each (N, length).
+
+        Raises:
+            ValueError: If the model has no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise ValueError("Texts need a tokenizer: set `classifier.tokenizer`.")
+        return texts.tokenize(self.tokenizer, self.length)
+
+    def choose_optimizer(self, learning_rate: float | None, steps: int) -> None:
+        """Compile a model that nobody else has.
+
+        Args:
+            learning_rate: The highest rate, or None for that of the class.
+            steps: Steps that training takes.
+
+        Raises:
+            ValueError: If there is a rate, and an optimizer that has its own.
+        """
         if self.compiled and not self._fit_chose():
             if learning_rate is not None:
                 raise ValueError(
@@ -260,22 +278,7 @@ class TextClassifier(BackboneWithHead):
         self.compile(AdamW(schedule), TokenCrossentropy(), weighted_metrics=[accuracy])
         self._chosen = weakref.ref(self.optimizer)
 
-    def _fit_chose(self) -> bool:
-        """Tell whether the optimizer is one that `fit` has chosen."""
-        return self.compiled and self._chosen() is self.optimizer
-
-    def _batches(
-        self, name: str, texts: Texts, labels: np.ndarray, size: int, seed: int | None
-    ) -> TextBatches:
-        check_count(name, texts, labels)
-        return TextBatches(self._tokenize(texts), labels, size, seed)
-
-    def _tokenize(self, texts: Texts) -> dict[str, np.ndarray]:
-        if self.tokenizer is None:
-            raise ValueError("Texts need a tokenizer: set `classifier.tokenizer`.")
-        return texts.tokenize(self.tokenizer, self.length)
-
     def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
         """Compute the logits of texts, (N, C), in their order."""
         check_positive_integers(batch_size=batch_size)
-        return predict_rows(self, "logits", self._tokenize(texts), batch_size)
+        return predict_rows(self, "logits", self.tokenize(texts), batch_size)

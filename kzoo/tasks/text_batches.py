@@ -142,6 +142,8 @@ class TextBatches(keras.utils.PyDataset):
         labels: (N,).
         batch_size: Rows of a batch.
         seed: Seed of the order, or None for the order of the rows.
+        weights: What each row counts, (N,); 1 by default.
+        epoch: The epoch whose order comes first.
     """
 
     def __init__(
@@ -150,13 +152,16 @@ class TextBatches(keras.utils.PyDataset):
         labels: np.ndarray,
         batch_size: int,
         seed: int | None,
+        weights: np.ndarray | None = None,
+        epoch: int = 0,
     ) -> None:
         super().__init__()
         self._inputs = inputs
         self._labels = labels
         self._size = batch_size
         self._seed = seed
-        self._epoch = 0
+        self._weights = np.ones(len(labels), "float32") if weights is None else weights
+        self._epoch = epoch
         self._lengths = real_widths(inputs["padding_mask"])
         self._batches = self._order()
 
@@ -168,9 +173,9 @@ class TextBatches(keras.utils.PyDataset):
         width = self._width(rows)
         # As many of the same rows again as are missing, which count for nothing.
         filled = np.resize(rows, self._size)
-        weights = (np.arange(self._size) < len(rows)).astype("float32")
+        weights = np.where(np.arange(self._size) < len(rows), self._weights[filled], 0.0)
         inputs = {name: array[filled, :width] for name, array in self._inputs.items()}
-        return inputs, self._labels[filled], weights
+        return inputs, self._labels[filled], weights.astype("float32")
 
     def on_epoch_end(self) -> None:
         """Put the rows in another order."""
@@ -190,8 +195,11 @@ class TextBatches(keras.utils.PyDataset):
             order = np.concatenate(
                 [part[np.argsort(self._lengths[part], kind="stable")] for part in parts]
             )
-        batches = [order[start : start + size] for start in range(0, count, size)]
-        if self._seed is not None:
+        if self._seed is None:
+            # Keras takes the mean of batches, so that they must be of the same size.
+            batches = np.array_split(order, -(-count // size))
+        else:
+            batches = [order[start : start + size] for start in range(0, count, size)]
             batches = [batches[place] for place in random.permutation(len(batches))]
         # Keras on TensorFlow looks at two batches to see which sizes are open.
         widths = [self._width(rows) for rows in batches]

@@ -1,6 +1,7 @@
 """What training needs besides a model and data."""
 
 from kzoo.training.callbacks import ReportProgress, StepLogs, TensorBoard
+from kzoo.training.checkpoints import EpochCheckpoint
 from kzoo.training.fitting import fit_steps
 from kzoo.training.optimizers import AdamW
 from kzoo.training.plots import plot_history
@@ -9,6 +10,7 @@ from kzoo.training.schedules import WarmupLinearDecay
 
 __all__ = [
     "AdamW",
+    "EpochCheckpoint",
     "ReportProgress",
     "StepLogs",
     "TensorBoard",
