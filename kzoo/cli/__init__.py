@@ -8,10 +8,12 @@ from kzoo.cli.backend import choose_backend
 from kzoo.cli.bench import bench_files
 from kzoo.cli.demo import run_demo
 from kzoo.cli.export import ExportCommand, export_model
+from kzoo.cli.finetune import finetune_model
 from kzoo.cli.info import show_info
 from kzoo.cli.inspect import inspect_file
 from kzoo.cli.list_presets import list_presets
 from kzoo.cli.output import native_logs_hidden, print_error
+from kzoo.cli.predict import predict_texts
 from kzoo.cli.prepare import prepare_text
 from kzoo.cli.pretrain import pretrain_model
 from kzoo.cli.quantize import quantize_file
@@ -30,6 +32,8 @@ app.command("list")(list_presets)
 app.command("info")(show_info)
 app.command("prepare")(prepare_text)
 app.command("pretrain")(pretrain_model)
+app.command("finetune")(finetune_model)
+app.command("predict")(predict_texts)
 app.command("export", cls=ExportCommand)(export_model)
 app.command("quantize", cls=ExportCommand)(quantize_file)
 app.command("inspect")(inspect_file)

@@ -17,15 +17,17 @@ def load_task(source: str, task: Task) -> Any:
     """Load a model and make the task of it.
 
     Args:
-        source: A preset, a Hugging Face folder or a `.keras` file.
+        source: A preset, a Hugging Face folder, a `.keras` file or what `kzoo finetune` wrote.
         task: The task; a model that is not a backbone is left as it is.
 
     Returns:
         The Keras model.
     """
     import kzoo
+    from kzoo.tasks.finetuning import MODEL
 
-    model = kzoo.load(source)
+    run = Path(source, MODEL)
+    model = kzoo.load(run if run.is_file() else source)
     if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
         return kzoo.tasks.SentenceEncoder(model)
     return model

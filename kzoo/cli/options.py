@@ -8,7 +8,11 @@ import typer
 from kzoo.cli.inputs import Task
 
 Model = Annotated[
-    str, typer.Argument(help="A preset, a Hugging Face folder or a `.keras` file.", metavar="MODEL")
+    str,
+    typer.Argument(
+        help="A preset, a Hugging Face folder, a `.keras` file or a run of `kzoo finetune`.",
+        metavar="MODEL",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 Samples = Annotated[

@@ -2,18 +2,23 @@
 
 from kzoo.data.dataset import pretraining_dataset
 from kzoo.data.held_out import held_out_batches, unigram_accuracy
+from kzoo.data.labeled import LabeledTexts, read_labeled
 from kzoo.data.masking import MaskingVocabulary, mask_tokens
 from kzoo.data.prepare import prepare
 from kzoo.data.sample import sample_texts
+from kzoo.data.splitting import make_parts
 from kzoo.data.tokenizer import Tokenizer
 
 __all__ = [
+    "LabeledTexts",
     "MaskingVocabulary",
     "Tokenizer",
     "held_out_batches",
+    "make_parts",
     "mask_tokens",
     "prepare",
     "pretraining_dataset",
+    "read_labeled",
     "sample_texts",
     "unigram_accuracy",
 ]

@@ -5,7 +5,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from kzoo.arguments import check_rates
 from kzoo.data.labeled import LabeledTexts
+
+PARTS = ("train", "validation", "test")
 
 
 class Cleaned(NamedTuple):
@@ -54,6 +57,52 @@ def clean(parts: Mapping[str, LabeledTexts]) -> Cleaned:
         seen |= rows.keys()
         cleaned[part] = parts[part].take(sorted(kept))
     return Cleaned({part: cleaned[part] for part in parts}, duplicates, conflicts, leaks)
+
+
+def make_parts(
+    parts: Mapping[str, LabeledTexts], test: float = 0.2, validation: float = 0.1, seed: int = 0
+) -> Cleaned:
+    """Clean labeled texts, and set aside what is measured on where the data have no such part.
+
+    Args:
+        parts: As `read_labeled` found them: `all`, or `train` and others.
+        test: Share of `all`, or of `train`, that becomes `test`. Not used if there is one.
+        validation: Share of the rest that becomes `validation`, 0 for none. Not used if there is
+            one.
+        seed: Another seed sets other rows aside.
+
+    Returns:
+        The parts `train`, `test` and perhaps `validation`, and what was removed.
+
+    Raises:
+        ValueError: If a share is out of its range, too little is left of a part, or a part has a
+            label that `train` does not have.
+    """
+    check_rates(test=test, validation=validation)
+    cleaned = clean(parts)
+    made = dict(cleaned.parts)
+    made["train"] = made.pop("all", made.get("train", LabeledTexts([], None, [])))
+    for part, share in (("test", test), ("validation", validation)):
+        if part not in made and (share or part == "test"):
+            made["train"], made[part] = split(made["train"], share, seed, part)
+    labels = set(made["train"].labels)
+    if len(labels) < 2:
+        raise ValueError(
+            "The data must have two or more labels to train on. "
+            f"Received: {', '.join(map(repr, labels)) or 'no row'}"
+        )
+    for part, data in made.items():
+        if not data.texts:
+            raise ValueError(
+                f"The data must have rows of {part}: more texts of each label, or a larger share. "
+                f"Received: {len(made['train'].texts)} rows of train, none of {part}"
+            )
+        if unseen := sorted(set(data.labels) - labels):
+            raise ValueError(
+                f"Each label must occur in train. Received: {', '.join(map(repr, unseen))} in "
+                f"{part} alone"
+            )
+    return cleaned._replace(parts={part: made[part] for part in PARTS if part in made})
 
 
 def split(

@@ -9,13 +9,13 @@ from typing import Any
 
 from kzoo.data.corpus import read_lines
 
-Rows = Iterator[tuple[int, dict[str, Any]]]
+Row = tuple[int, dict[str, Any]]
 
 # Only a writer of CSV doubles every quote inside quotes.
 _QUOTED = re.compile('"(?:[^"]|"")*""(?:[^"]|"")*"')
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path) -> Iterator[Row]:
     """Read the rows of a file.
 
     Args:
@@ -47,13 +47,13 @@ def _kind_of(path: Path) -> str | None:
     return next((suffix for suffix in _READERS if name.endswith(suffix)), None)
 
 
-def _read_csv(path: Path) -> Rows:
+def _read_csv(path: Path) -> Iterator[Row]:
     """Read quoted values with commas between them."""
     reader = csv.reader(read_lines(path), strict=True)
     return _named(reader, lambda: reader.line_num, path)
 
 
-def _read_tsv(path: Path) -> Rows:
+def _read_tsv(path: Path) -> Iterator[Row]:
     """Read plain values with tabs between them."""
     reader = csv.reader(read_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
     for line, row in _named(reader, lambda: reader.line_num, path):
@@ -65,7 +65,7 @@ def _read_tsv(path: Path) -> Rows:
         yield line, row
 
 
-def _named(reader: Iterable[list[str]], last_line: Callable[[], int], path: Path) -> Rows:
+def _named(reader: Iterable[list[str]], last_line: Callable[[], int], path: Path) -> Iterator[Row]:
     """Give the values of each row the names of the first, and yield them with their line."""
     names: list[str] = []
     line = 1
@@ -98,7 +98,7 @@ def _check_names(names: list[str], path: Path) -> list[str]:
     return names
 
 
-def _read_jsonl(path: Path) -> Rows:
+def _read_jsonl(path: Path) -> Iterator[Row]:
     """Read a JSON object from each line."""
     for line, content in enumerate(read_lines(path), 1):
         if not content.strip():
@@ -112,7 +112,7 @@ def _read_jsonl(path: Path) -> Rows:
         yield line, record
 
 
-_READERS: dict[str, Callable[[Path], Rows]] = {
+_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".jsonl": _read_jsonl,

@@ -2,6 +2,7 @@
 
 from kzoo.tasks.classification import TextClassifier
 from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
+from kzoo.tasks.finetuning import finetune
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.pretraining import Pretraining
 from kzoo.tasks.scores import Predictions, Scores
@@ -14,4 +15,5 @@ __all__ = [
     "TextClassifier",
     "TokenCrossentropy",
     "UnitNorm",
+    "finetune",
 ]

@@ -125,8 +125,8 @@ class TextClassifier(BackboneWithHead):
             *args: For Keras, where `x` is no texts.
             validation: Other texts and their labels, measured after every epoch.
             learning_rate: The highest rate, 5e-5 by default; not for a model that you compiled.
-            seed: Seed of the order of the texts and of dropout, 0 by default. What layers have drawn
-                when they were made, `keras.utils.set_random_seed` decides.
+            seed: Seed of the order of the texts and of dropout, 0 by default. Layers have drawn
+                their own seeds when they were made.
             patience: Epochs without a lower loss of `validation` after which training stops. With
                 it, the model ends with the weights of its best epoch.
             class_weight: What texts weigh by their label, 1 where nothing is said; `"balanced"`

@@ -4,7 +4,7 @@ from kzoo.training.callbacks import ReportProgress, StepLogs, TensorBoard
 from kzoo.training.checkpoints import EpochCheckpoint
 from kzoo.training.fitting import fit_steps
 from kzoo.training.optimizers import AdamW
-from kzoo.training.plots import plot_history
+from kzoo.training.plots import plot_confusion, plot_history
 from kzoo.training.pretraining import pretrain
 from kzoo.training.schedules import WarmupLinearDecay
 
@@ -16,6 +16,7 @@ __all__ = [
     "TensorBoard",
     "WarmupLinearDecay",
     "fit_steps",
+    "plot_confusion",
     "plot_history",
     "pretrain",
 ]

@@ -4,16 +4,21 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from kzoo.arguments import require_packages
 from kzoo.json_file import whole_file
 
 History = Mapping[str, Sequence[float]]
+# Labels of a confusion matrix with numbers in it: of more, they cannot be read.
+_MOST_NUMBERS = 30
 
 
 def plot_history(
     history: History,
     path: str | os.PathLike[str],
     baselines: Mapping[str, float] | None = None,
+    unit: str = "step",
 ) -> None:
     """Draw the losses and the accuracies of training over its steps, side by side.
 
@@ -22,6 +27,7 @@ def plot_history(
             the horizontal axis; names that begin with `val_` are those of held-out data.
         path: The `.png` file to write.
         baselines: Accuracies to compare with by name, drawn as dotted lines.
+        unit: What the horizontal axis counts.
 
     Raises:
         ImportError: If the package `matplotlib` is missing.
@@ -49,11 +55,48 @@ def plot_history(
             held_out = name != plain
             label = plain.replace("_", " ") + (" (held out)" if held_out else "")
             steps = history.get("step", range(1, len(history[name]) + 1))
-            axes.plot(steps, history[name], color=color, ls="--" if held_out else "-", label=label)
+            line = "--" if held_out else "-"
+            # A single point has no line.
+            marker = "o" if len(history[name]) == 1 else None
+            axes.plot(steps, history[name], marker=marker, color=color, ls=line, label=label)
         for name, value in (baselines or {}).items() if kind == "accuracy" else ():
             axes.axhline(value, color="gray", ls=":", label=name)
-        axes.set(xlabel="step", ylabel=kind)
+        axes.set(xlabel=unit, ylabel=kind)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
+    with whole_file(pathlib.Path(path)) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=120)
+
+
+def plot_confusion(
+    confusion: np.ndarray, labels: Sequence[str], path: str | os.PathLike[str]
+) -> None:
+    """Draw how often each true label got each label.
+
+    Args:
+        confusion: Counts (C, C): a row for each true label, a column for each that it got.
+        labels: Their names.
+        path: The `.png` file to write.
+
+    Raises:
+        ImportError: If the package `matplotlib` is missing.
+    """
+    require_packages(("matplotlib",), "pretrain", "drawing a confusion matrix")
+    from matplotlib.figure import Figure
+
+    count = len(labels)
+    size = min(3 + 0.5 * count, 24)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    # The color tells the share of the row: labels are not equally frequent.
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(count), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERS else ():
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{number:,}", ha="center", va="center", color=color)
     with whole_file(pathlib.Path(path)) as unfinished:
         figure.savefig(unfinished, format="png", dpi=120)

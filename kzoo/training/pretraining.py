@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +20,10 @@ from kzoo.models.families import converters
 from kzoo.training.callbacks import ReportProgress, StepLogs, TensorBoard
 from kzoo.training.fitting import fit_steps
 from kzoo.training.plots import plot_history
+from kzoo.training.runs import check_new_folder, check_room
 
 # Held-out batches that are measured on for each line of the logs, and at the end.
 _MEASURED, _MEASURED_AT_THE_END = 20, 200
-# What is written of each weight: itself and two averages of the optimizer, and itself once more.
-_COPIES = 4
 
 
 def pretrain(
@@ -71,7 +69,8 @@ def pretrain(
     data, out = Path(data), Path(out)
     report = progress or (lambda step, fraction: None)
     report("read the data", 0.0)
-    _check_out(out, task)
+    check_new_folder(out)
+    check_room(out, task)
     check_data(task, data)
     converters()[task.config.family].check_head(task.head)
     totals = read_manifest(data)["totals"]["train"]
@@ -146,19 +145,6 @@ def check_data(task: Any, data: Path) -> None:
             "the tokenizer of the model, or train a new model. Received: a model of "
             f"{task.config.vocab_size} tokens and records of {len(theirs)} "
             f"{'other ' if own is not None else ''}tokens in {data}"
-        )
-
-
-def _check_out(out: Path, task: Any) -> None:
-    """Require a folder that is free, with room for the model."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"`out` must be a new or empty folder. Received: {out}")
-    place = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    needed, free = _COPIES * 4 * task.count_params(), shutil.disk_usage(place).free
-    if needed > free:
-        raise OSError(
-            f"The disk must have room for the model, {needed / 1e6:.1f} MB. "
-            f"Received: {free / 1e6:.1f} MB free in {place}"
         )
 
 

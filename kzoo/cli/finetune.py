@@ -1,0 +1,185 @@
+"""`kzoo finetune`: labeled texts to a trained classifier."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kzoo.arguments import check_choice
+from kzoo.cli.options import Json
+from kzoo.cli.output import make_table, print_json, print_table, progress_bar
+from kzoo.cli.pretrain import PRECISIONS
+
+
+def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A `.csv`, `.tsv` or `.jsonl` file; a folder of such files called train, "
+            "validation and test; or a folder of `.txt` files for each label.",
+            metavar="DATA",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A preset, a Hugging Face folder or a `.keras` file.",
+            metavar="PRESET|FOLDER|FILE",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write.", metavar="RUN")],
+    text: Annotated[
+        str | None, typer.Option(help="Column of texts; guessed.", metavar="COLUMN")
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Column of second texts; guessed.", metavar="COLUMN")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column of labels; guessed.", metavar="COLUMN")
+    ] = None,
+    test: Annotated[
+        float, typer.Option(help="Share to measure on at the end, if DATA has no part `test`.")
+    ] = 0.2,
+    validation: Annotated[
+        float,
+        typer.Option(
+            help="Share of the rest to choose the best epoch by, if DATA has no part "
+            "`validation`; 0: the last epoch is kept."
+        ),
+    ] = 0.1,
+    length: Annotated[int, typer.Option(help="Most tokens of a text.", min=2)] = 128,
+    epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 3,
+    batch_size: Annotated[int, typer.Option(help="Texts in a batch.", min=1)] = 32,
+    learning_rate: Annotated[float, typer.Option(help="The highest rate, of AdamW.")] = 5e-5,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Epochs without a lower validation loss that end training.", min=1),
+    ] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Give all labels the same weight in the loss.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on labeled texts and measure it on texts that were held out.
+
+    Writes into RUN the classifier as `model.keras` and the folder `huggingface`, `README.md` (the
+    model card), `curves.png`, `confusion.png`, `held_out.jsonl` and `run.json`. The same command
+    goes on after an interruption. Duplicates and texts with two labels are removed.
+
+    Examples: `kzoo finetune reviews.csv --model minilm_l6_v2 --out run`,
+    `kzoo finetune pairs.tsv --model bert_base --text premise --pair hypothesis --out run`,
+    then `kzoo predict run "a text"` and `kzoo export run model.tflite --recipe dynamic_int8`
+    """
+    check_choice(PRECISIONS, precision=precision)
+    with progress_bar(f"Fine-tune {out}") as progress:
+        progress("read the data", 0.0)
+        from kzoo.data.labeled import read_labeled
+        from kzoo.data.splitting import make_parts
+
+        found = read_labeled(data, text, pair, label)
+        cleaned = make_parts(found.parts, test, validation, seed)
+        progress("load", 0.0)
+        import keras
+
+        from kzoo.tasks import finetune
+
+        keras.utils.set_random_seed(seed)
+        labels = sorted(set(cleaned.parts["train"].labels))
+        classifier = _load(model, labels, length, precision)
+        result = finetune(
+            classifier,
+            cleaned.parts,
+            out,
+            epochs,
+            batch_size,
+            learning_rate,
+            patience,
+            "balanced" if balanced else None,
+            seed,
+            progress,
+            {
+                "model": model,
+                **_license_of(model),
+                "precision": precision,
+                "data": data.name,
+                "columns": found.columns,
+                "removed": {
+                    name: getattr(cleaned, name) for name in ("duplicates", "conflicts", "leaks")
+                },
+                "command": shlex.join(["kzoo", *sys.argv[1:]]),
+            },
+        )
+    if as_json:
+        print_json(result)
+        return
+    table = make_table(show_header=False)
+    for name, value in _describe(result).items():
+        table.add_row(name, value)
+    print_table(f"Fine-tuned {out}", table)
+    print_table("", _by_label(result))
+
+
+def _load(source: str, labels: list[str], length: int, precision: str) -> Any:
+    """Make a classifier of a model."""
+    import keras
+
+    import kzoo
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        backbone = kzoo.load(source)
+        if backbone.dtype_policy.name != precision:  # A `.keras` file has its own.
+            raise ValueError(
+                f"`precision` must be {backbone.dtype_policy.name!r}, as in {source}. "
+                f"Received: precision={precision!r}"
+            )
+        return kzoo.tasks.TextClassifier(backbone, labels, length)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _license_of(source: str) -> dict[str, str]:
+    """Return the license of the weights of a preset."""
+    from kzoo.models.families import presets
+    from kzoo.models.preset import is_preset
+
+    return {"license": presets()[source].license} if is_preset(source, presets()) else {}
+
+
+def _describe(result: dict[str, Any]) -> dict[str, str]:
+    """Say in a few lines how training went."""
+    scores = result["scores"]
+    minutes, rest = divmod(round(result["seconds"]), 60)
+    removed = {name: count for name, count in result["removed"].items() if count}
+    rows = {
+        "columns": ", ".join(f"{name}: {column}" for name, column in result["columns"].items()),
+        "rows": ", ".join(f"{part} {count:,}" for part, count in result["rows"].items()),
+    }
+    if removed:
+        rows["removed"] = ", ".join(f"{count:,} {name}" for name, count in removed.items())
+    return {
+        **rows,
+        "model": f"{result['model']}, {result['parameters']:,} parameters",
+        "epochs": f"{result['epochs']}, weights of epoch {result['best_epoch']}",
+        "time": f"{minutes}:{rest:02}",
+        "accuracy": f"{scores['accuracy']:.4f}",
+        "macro F1": f"{scores['macro_f1']:.4f}",
+        "written": "model.keras, huggingface, README.md, curves.png, confusion.png",
+    }
+
+
+def _by_label(result: dict[str, Any]) -> Any:
+    """Make the table of labels: how many texts, how many were found, F1."""
+    table = make_table()
+    table.add_column("label")
+    for name in ("texts", "right", "F1"):
+        table.add_column(name, justify="right")
+    scores = result["scores"]
+    for index, (label, row) in enumerate(zip(result["labels"], scores["confusion"], strict=True)):
+        table.add_row(label, f"{sum(row):,}", f"{row[index]:,}", f"{scores['f1'][label]:.4f}")
+    return table

@@ -1,0 +1,199 @@
+"""From a table of labeled texts to a classifier in a folder, and back after an interruption."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import kzoo
+from kzoo.data.labeled import LabeledTexts, read_labeled
+from kzoo.data.splitting import hashes_of, make_parts
+from kzoo.tasks import TextClassifier, finetune
+from tests.kzoo.models.tiny import tiny_backbone
+from tests.kzoo.tasks.test_fine_tuning import letters
+
+pytestmark = pytest.mark.once
+
+FILES = {
+    "README.md",
+    "confusion.png",
+    "curves.png",
+    "held_out.jsonl",
+    "huggingface",
+    "model.keras",
+    "run.json",
+    "split.json",
+}
+
+
+def new(seed=0):
+    keras.utils.set_random_seed(seed)
+    return TextClassifier(tiny_backbone(with_tokenizer=True), list("abc"), length=40)
+
+
+def parts(count=80):
+    texts, labels = letters(count)
+    unique = [f"{text} {index:b}" for index, text in enumerate(texts)]
+    return make_parts({"all": LabeledTexts(unique, None, labels)}).parts
+
+
+def run(classifier, out, epochs=3, **options):
+    options = {"batch_size": 8, "learning_rate": 1e-3, **options}
+    return finetune(classifier, parts(), out, epochs, **options)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finetune") / "run"
+    return out, run(new(), out, facts={"license": "MIT", "model": "tiny", "command": "this"})
+
+
+def test_run_holds_what_was_made_and_measured(unbroken) -> None:
+    out, result = unbroken
+    assert {path.name for path in out.iterdir()} == FILES
+    assert json.loads((out / "run.json").read_text()) == result
+    held_out = read_labeled(out / "held_out.jsonl").parts["all"]
+    hashes = json.loads((out / "split.json").read_text())
+    assert hashes["test"] == hashes_of(held_out)
+    assert {name: len(rows) for name, rows in hashes.items()} == result["rows"]
+    assert not set(hashes["test"]) & {*hashes["train"], *hashes["validation"]}
+    # What is written is what was measured.
+    loaded = kzoo.load(out / "model.keras")
+    scores = loaded.evaluate(held_out.x, held_out.labels)
+    assert scores.loss == pytest.approx(result["scores"]["loss"], rel=1e-6)
+    assert scores.confusion.tolist() == result["scores"]["confusion"]
+    theirs = TextClassifier.from_huggingface(out / "huggingface", length=40)
+    np.testing.assert_allclose(
+        theirs.predict(held_out.x).probabilities,
+        loaded.predict(held_out.x).probabilities,
+        atol=1e-6,
+    )
+    best = int(np.argmin(result["history"]["val_loss"])) + 1
+    assert (result["best_epoch"], result["epochs"]) == (best, 3)
+    card = (out / "README.md").read_text()
+    for fact in ("license: MIT", "base_model: tiny", f"{scores.accuracy:.4f}", "```sh\nthis\n"):
+        assert fact in card
+    for name in ("curves.png", "confusion.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_interrupted_run_ends_like_an_unbroken_one(unbroken, tmp_path) -> None:
+    _, expected = unbroken
+    facts = {"license": "MIT", "model": "tiny", "command": "this"}
+
+    def stop(step, fraction):
+        if step.startswith("epoch 2") and fraction > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(new(), tmp_path / "run", progress=stop, facts=facts)
+    with pytest.raises(ValueError, match=r"`out` must be of the same run.*model='tiny'.*'other'"):
+        run(new(), tmp_path / "run", facts={**facts, "model": "other"})
+    with pytest.raises(ValueError, match=r"has epochs=3. Received: epochs=4"):
+        run(new(), tmp_path / "run", epochs=4, facts=facts)
+    result = run(new(seed=5), tmp_path / "run", facts={**facts, "command": "another"})
+    for name in ("scores", "history", "best_epoch"):
+        assert result[name] == expected[name]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+    with pytest.raises(ValueError, match="`out` must be new, empty or not finished"):
+        run(new(), tmp_path / "run", facts=facts)
+
+
+def test_mistakes_leave_nothing(tmp_path) -> None:
+    out = tmp_path / "run"
+    for options, message in (
+        ({"epochs": 0}, "`epochs` must be a positive integer"),
+        ({"learning_rate": -1.0}, "`learning_rate` must be a positive number"),
+        ({"class_weight": {"z": 1.0}}, "`class_weight` must be labels"),
+        ({"patience": 0}, "`patience` must be a positive integer"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(new(), out, **options)
+        assert not out.exists()
+    without = {name: data for name, data in parts().items() if name != "validation"}
+    with pytest.raises(ValueError, match="`patience` needs a part `validation`"):
+        finetune(new(), without, out, patience=1)
+    out.mkdir()
+    (out / "other").touch()
+    with pytest.raises(ValueError, match="`out` must be a new or empty folder"):
+        run(new(), out)
+
+
+def test_full_disk_is_said_before_training(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(OSError, match=r"The disk must have room for the model"):
+        run(new(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def rows(*pairs):
+    return LabeledTexts([text for text, _ in pairs], None, [label for _, label in pairs])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"all": rows(("x", "a"), ("y", "a"))}, "two or more labels to train on. Received: 'a'"),
+        ({"all": rows(("x", "a"), ("X", "b"))}, "two or more labels to train on. Received: no row"),
+        ({"all": rows(("x", "a"), ("y", "b"))}, "must have rows of test"),
+        (
+            {"train": rows(("x", "a"), ("y", "b")), "test": rows(("z", "c"))},
+            "Each label must occur in train. Received: 'c' in test alone",
+        ),
+    ],
+)
+def test_data_without_use_are_named(data, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_parts(data, validation=0.0)
+
+
+def kzoo_command(*arguments, code=0):
+    command = [sys.executable, "-m", "kzoo", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_commands(tmp_path) -> None:
+    """`kzoo finetune`, `kzoo predict` and `kzoo export`, as a user runs them."""
+    tiny_backbone(with_tokenizer=True).save(tmp_path / "tiny.keras")
+    texts, labels = letters(120)
+    lines = [
+        f"{text} {index:b},{label}"
+        for index, (text, label) in enumerate(zip(texts, labels, strict=True))
+    ]
+    (tmp_path / "data.csv").write_text("\n".join(["utterance,topic", *lines]))
+    out = tmp_path / "run"
+    options = ["--length", 40, "--epochs", 12, "--learning-rate", 5e-3, "--batch-size", 8]
+    done = kzoo_command(
+        *("finetune", tmp_path / "data.csv", "--model", tmp_path / "tiny.keras"),
+        *("--out", out, *options),
+    )
+    assert "text: utterance, label: topic" in done.stdout
+    result = json.loads((out / "run.json").read_text())
+    assert f"{result['scores']['accuracy']:.4f}" in done.stdout
+    assert result["command"].startswith("kzoo finetune")
+
+    done = kzoo_command("predict", out, "a dfe", "c hh", "--json")
+    records = json.loads(done.stdout)
+    expected = kzoo.load(out / "model.keras").predict(["a dfe", "c hh"])
+    assert [record["label"] for record in records] == expected.labels
+    found = [list(record["probabilities"].values()) for record in records]
+    np.testing.assert_allclose(found, expected.probabilities, atol=1e-5)
+    (tmp_path / "texts.txt").write_text("a dfe\n\nc hh\n")
+    kzoo_command("predict", out, "--input", tmp_path / "texts.txt", "--output", tmp_path / "o.csv")
+    data = read_labeled(tmp_path / "o.csv").parts["all"]
+    assert data == LabeledTexts(["a dfe", "c hh"], None, expected.labels)
+    done = kzoo_command("predict", tmp_path / "tiny.keras", "a", code=1)
+    assert "must be a classifier of texts" in done.stderr
+    assert (
+        "--output` must end in" in kzoo_command("predict", out, "a", "--output", "x", code=1).stderr
+    )
+    assert "at least one text" in kzoo_command("predict", out, code=1).stderr
+
+    kzoo_command("export", out, tmp_path / "a.onnx", "--length", 40)
+    report = json.loads((tmp_path / "a.onnx.report.json").read_text())
+    assert report["verification"]["outputs"][0]["name"] == "logits"
