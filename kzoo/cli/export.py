@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_recipe, read_size
+from kzoo.cli.inputs import (
+    Task,
+    load_task,
+    read_held_out,
+    read_kinds,
+    read_lines,
+    read_recipe,
+    read_size,
+)
 from kzoo.cli.options import Hardware, IntegerIO, Json, Kinds, Model, Samples, TaskOption
 from kzoo.cli.output import print_result, progress_bar
 
@@ -86,6 +94,8 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
 
     Examples: `kzoo export minilm_l6_v2 model.tflite --recipe dynamic_int8 --length 128`,
     `kzoo export minilm_l6_v2 model.onnx --length open --batch-size open --folder app`
+
+    A run of `kzoo finetune` is verified on the texts that it was measured on.
     """
     from kzoo_export import complete_folder, export, plan
     from kzoo_export.source.prepare import has_open_length
@@ -98,7 +108,7 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     options: dict[str, Any] = {
         "length": read_size("--length", length or "128"),
         "batch_size": read_size("--batch-size", batch_size),
-        "samples": read_lines(samples),
+        "samples": read_held_out(source) if samples is None else read_lines(samples),
         "calibration": read_lines(calibration),
         "kinds": read_kinds(kind),
         "route": route,

@@ -5,6 +5,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+# Of the slowest recipes this many take half a minute.
+_MOST_HELD_OUT = 512
+
 
 class Task(StrEnum):
     """What is exported: the bare backbone, or a task made of it."""
@@ -31,6 +34,27 @@ def load_task(source: str, task: Task) -> Any:
     if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
         return kzoo.tasks.SentenceEncoder(model)
     return model
+
+
+def read_held_out(source: str) -> list[str] | None:
+    """Read the texts that a run of `kzoo finetune` was measured on.
+
+    Args:
+        source: Where a model is.
+
+    Returns:
+        Texts from all over them, `_MOST_HELD_OUT` at most; `None` where the source is no such run,
+        or its texts are pairs.
+    """
+    from kzoo.data.labeled import read_labeled
+    from kzoo.tasks.finetuning import HELD_OUT
+
+    path = Path(source, HELD_OUT)
+    if not path.is_file():
+        return None
+    data = read_labeled(path).parts["all"]
+    step = -(-len(data.texts) // _MOST_HELD_OUT)
+    return data.texts[::step] if data.seconds is None else None
 
 
 def read_recipe(name: str, integer_io: bool) -> Any:

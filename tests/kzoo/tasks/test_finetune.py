@@ -197,3 +197,4 @@ def test_commands(tmp_path) -> None:
     kzoo_command("export", out, tmp_path / "a.onnx", "--length", 40)
     report = json.loads((tmp_path / "a.onnx.report.json").read_text())
     assert report["verification"]["outputs"][0]["name"] == "logits"
+    assert report["verification"]["samples"] == f"{result['rows']['test']} given texts"
