@@ -3,7 +3,7 @@
 import contextlib
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -52,6 +52,18 @@ def write_json(path: pathlib.Path, content: Any) -> None:
     """
     with whole_file(path) as unfinished:
         unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def write_json_lines(path: pathlib.Path, records: Iterable[Any]) -> None:
+    """Write a file with a record a line, the whole of it or nothing.
+
+    Args:
+        path: The file.
+        records: What to write.
+    """
+    with whole_file(path) as unfinished:
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        unfinished.write_text("".join(lines), "utf-8")
 
 
 @contextlib.contextmanager

@@ -9,8 +9,15 @@ import typer
 
 from kzoo.arguments import check_choice
 from kzoo.cli.options import Json
-from kzoo.cli.output import make_table, print_json, print_table, progress_bar
-from kzoo.cli.pretrain import PRECISIONS
+from kzoo.cli.output import (
+    clock,
+    make_table,
+    print_facts,
+    print_json,
+    print_table,
+    progress_bar,
+)
+from kzoo.cli.precision import PRECISIONS, check_precision, made_in
 
 
 def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
@@ -116,31 +123,18 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
     if as_json:
         print_json(result)
         return
-    table = make_table(show_header=False)
-    for name, value in _describe(result).items():
-        table.add_row(name, value)
-    print_table(f"Fine-tuned {out}", table)
+    print_facts(f"Fine-tuned {out}", _describe(result))
     print_table("", _by_label(result))
 
 
 def _load(source: str, labels: list[str], length: int, precision: str) -> Any:
     """Make a classifier of a model."""
-    import keras
-
     import kzoo
 
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    with made_in(precision):
         backbone = kzoo.load(source)
-        if backbone.dtype_policy.name != precision:  # A `.keras` file has its own.
-            raise ValueError(
-                f"`precision` must be {backbone.dtype_policy.name!r}, as in {source}. "
-                f"Received: precision={precision!r}"
-            )
+        check_precision(backbone, source, precision)
         return kzoo.tasks.TextClassifier(backbone, labels, length)
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _license_of(source: str) -> dict[str, str]:
@@ -154,7 +148,6 @@ def _license_of(source: str) -> dict[str, str]:
 def _describe(result: dict[str, Any]) -> dict[str, str]:
     """Say in a few lines how training went."""
     scores = result["scores"]
-    minutes, rest = divmod(round(result["seconds"]), 60)
     removed = {name: count for name, count in result["removed"].items() if count}
     rows = {
         "columns": ", ".join(f"{name}: {column}" for name, column in result["columns"].items()),
@@ -166,7 +159,7 @@ def _describe(result: dict[str, Any]) -> dict[str, str]:
         **rows,
         "model": f"{result['model']}, {result['parameters']:,} parameters",
         "epochs": f"{result['epochs']}, weights of epoch {result['best_epoch']}",
-        "time": f"{minutes}:{rest:02}",
+        "time": clock(result["seconds"]),
         "accuracy": f"{scores['accuracy']:.4f}",
         "macro F1": f"{scores['macro_f1']:.4f}",
         "written": "model.keras, huggingface, README.md, curves.png, confusion.png",

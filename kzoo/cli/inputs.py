@@ -27,13 +27,26 @@ def load_task(source: str, task: Task) -> Any:
         The Keras model.
     """
     import kzoo
-    from kzoo.tasks.finetuning import MODEL
 
-    run = Path(source, MODEL)
-    model = kzoo.load(run if run.is_file() else source)
+    model = kzoo.load(model_of_run(source) or source)
     if task is Task.SENTENCE_ENCODER and isinstance(model, kzoo.models.BertBackbone):
         return kzoo.tasks.SentenceEncoder(model)
     return model
+
+
+def model_of_run(source: str) -> Path | None:
+    """Find the model of a run of `kzoo finetune`.
+
+    Args:
+        source: Where a model is.
+
+    Returns:
+        The file, or `None` where the source is no such run.
+    """
+    from kzoo.tasks.finetuning import MODEL
+
+    path = Path(source, MODEL)
+    return path if path.is_file() else None
 
 
 def read_held_out(source: str) -> list[str] | None:

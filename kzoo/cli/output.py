@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,25 @@ def print_table(title: str, table: Table) -> None:
     # Rich would fold a title of the table itself to the width of the table.
     console.print(Text(title, style="table.title"), soft_wrap=True)
     console.print(table)
+
+
+def print_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print facts, one a line, as a table.
+
+    Args:
+        title: Line above the table.
+        facts: What they say, by name.
+    """
+    table = make_table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    print_table(title, table)
+
+
+def clock(seconds: float) -> str:
+    """Write a time as minutes and seconds, such as 1:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def print_result(result: Any, as_json: bool) -> None:

@@ -1,17 +1,15 @@
 """`kzoo predict`: the labels of texts."""
 
 import csv
-import io
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kzoo.cli.inputs import read_lines
+from kzoo.cli.inputs import model_of_run, read_lines
 from kzoo.cli.options import Json
 from kzoo.cli.output import make_table, print_json, print_table, progress_bar
-from kzoo.json_file import whole_file
+from kzoo.json_file import whole_file, write_json_lines
 
 
 def predict_texts(
@@ -63,8 +61,7 @@ def predict_texts(
         for text, label, row in zip(given, predicted.labels, predicted.probabilities, strict=True)
     ]
     if output is not None:
-        with whole_file(output) as unfinished:
-            unfinished.write_text(_WRITERS[output.suffix](records), "utf-8")
+        _WRITERS[output.suffix](output, records)
     if as_json:
         print_json(records)
     elif output is None:
@@ -82,12 +79,11 @@ def _load(source: str) -> Any:
     """Load a classifier from wherever it lies."""
     import kzoo
     from kzoo.tasks import TextClassifier
-    from kzoo.tasks.finetuning import MODEL
 
-    path = Path(source)
-    if path.is_dir() and not (path / MODEL).is_file():
+    path = model_of_run(source) or Path(source)
+    if path.is_dir():
         return TextClassifier.from_huggingface(path)
-    classifier = kzoo.load(path / MODEL if path.is_dir() else path)
+    classifier = kzoo.load(path)
     if not isinstance(classifier, TextClassifier):
         raise ValueError(
             "`source` must be a classifier of texts, as `kzoo finetune` writes it. "
@@ -96,20 +92,15 @@ def _load(source: str) -> Any:
     return classifier
 
 
-def _as_csv(records: list[dict[str, Any]]) -> str:
+def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
     """Write a column for the probability of each label."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file)
     labels = list(records[0]["probabilities"])
-    writer.writerow(["text", "label", *(f"probability of {label}" for label in labels)])
-    for record in records:
-        probabilities = record["probabilities"].values()
-        writer.writerow([record["text"], record["label"], *(f"{p:.6f}" for p in probabilities)])
-    return file.getvalue()
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", *(f"probability of {label}" for label in labels)])
+        for record in records:
+            shares = (f"{share:.6f}" for share in record["probabilities"].values())
+            writer.writerow([record["text"], record["label"], *shares])
 
 
-def _as_jsonl(records: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-
-
-_WRITERS = {".csv": _as_csv, ".jsonl": _as_jsonl}
+_WRITERS = {".csv": _write_csv, ".jsonl": write_json_lines}

@@ -9,13 +9,11 @@ import typer
 
 from kzoo.arguments import check_choice
 from kzoo.cli.options import Json
-from kzoo.cli.output import make_table, print_json, print_table, progress_bar
+from kzoo.cli.output import clock, print_facts, print_json, progress_bar
+from kzoo.cli.precision import PRECISIONS, check_precision, made_in
 
 if TYPE_CHECKING:
     from kzoo.tasks import Pretraining
-
-# Weights in bfloat16 alone would never change: a step is less than half of their last digit.
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def pretrain_model(  # noqa: PLR0913 (each option of the command is an argument)
@@ -95,35 +93,24 @@ def pretrain_model(  # noqa: PLR0913 (each option of the command is an argument)
     if as_json:
         print_json(result)
         return
-    table = make_table(show_header=False)
-    for name, value in _describe(result, task, batch_size, time.monotonic() - started).items():
-        table.add_row(name, value)
-    print_table(f"Pretrained {out}", table)
+    seconds = time.monotonic() - started
+    print_facts(f"Pretrained {out}", _describe(result, task, batch_size, seconds))
 
 
 def _load(data: Path, source: str, from_scratch: bool, precision: str) -> "Pretraining":
     """Make the task: of a model with weights, or of the sizes of one and the data's vocabulary."""
-    import keras
-
     from kzoo.data.manifest import read_manifest
     from kzoo.tasks import Pretraining
 
     pair = None if read_manifest(data)["settings"]["pairs"] == "none" else "next_sentence"
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    with made_in(precision):
         if from_scratch or source.endswith(".json"):
             return Pretraining(_new_backbone(data, source), pair)
-        task = Pretraining.from_pretrained(source, pair)
-    except ImportError as error:  # The weights of a preset are nowhere.
-        raise ImportError(f"{error} Or train new weights with `--from-scratch`.") from error
-    finally:
-        keras.config.set_dtype_policy(before)
-    if task.dtype_policy.name != precision:  # A `.keras` file has its own.
-        raise ValueError(
-            f"`precision` must be {task.dtype_policy.name!r}, as in {source}. "
-            f"Received: precision={precision!r}"
-        )
+        try:
+            task = Pretraining.from_pretrained(source, pair)
+        except ImportError as error:  # The weights of a preset are nowhere.
+            raise ImportError(f"{error} Or train new weights with `--from-scratch`.") from error
+    check_precision(task, source, precision)
     return task
 
 
@@ -154,13 +141,12 @@ def _describe(
 ) -> dict[str, str]:
     """Say in a few lines how training went."""
     held_out = result["held_out"]
-    minutes, rest = divmod(round(seconds), 60)
     rows = {
         "model": f"{task.config.family}, {task.count_params():,} parameters, "
         f"{task.config.vocab_size:,} tokens",
         "steps": f"{result['steps']:,} of {batch_size} records",
         "read": f"{result['tokens']:,} tokens, {result['epochs']:.1f} epochs",
-        "speed": f"{result['tokens_per_second']:,.0f} tokens/s, {minutes}:{rest:02} in all",
+        "speed": f"{result['tokens_per_second']:,.0f} tokens/s, {clock(seconds)} in all",
         "loss": f"{result['logs']['loss']:.3f}",
     }
     if held_out:

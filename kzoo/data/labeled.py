@@ -55,8 +55,12 @@ class LabeledTexts(NamedTuple):
     def take(self, rows: Iterable[int]) -> "LabeledTexts":
         """Return some of the rows, in the order in which they are named."""
         rows = list(rows)
-        columns = (column and [column[row] for row in rows] for column in self)
-        return LabeledTexts(*columns)  # type: ignore[arg-type]
+
+        def taken(column: list[str]) -> list[str]:
+            return [column[row] for row in rows]
+
+        seconds = None if self.seconds is None else taken(self.seconds)
+        return LabeledTexts(taken(self.texts), seconds, taken(self.labels))
 
 
 class LabeledData(NamedTuple):

@@ -148,13 +148,11 @@ class TextClassifier(BackboneWithHead):
             "learning_rate": learning_rate,
             "seed": seed,
             "patience": patience,
-            "class_weight": class_weight,
             "checkpoint": checkpoint,
         }
+        if class_weight is not None:  # Keras has it too.
+            options["class_weight"] = class_weight
         if not is_text(x):
-            given["class_weight"] = None  # Keras has it too.
-            if class_weight is not None:
-                options["class_weight"] = class_weight
             for name, value in given.items():
                 if value is not None:
                     raise ValueError(

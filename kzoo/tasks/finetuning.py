@@ -14,11 +14,11 @@ import numpy as np
 from kzoo.arguments import check_counts, check_positive_integers, require_packages
 from kzoo.data.labeled import LabeledTexts
 from kzoo.data.splitting import hash_of, hashes_of
-from kzoo.json_file import read_json_object, whole_file, write_json
+from kzoo.json_file import read_json_object, write_json, write_json_lines
 from kzoo.models import save, save_huggingface
 from kzoo.tasks.model_card import write_card
 from kzoo.training.plots import plot_confusion, plot_history
-from kzoo.training.runs import COPIES, check_new_folder, check_room
+from kzoo.training.runs import COPIES, check_new_folder, check_room, check_same
 
 # What lies in the folder of a run.
 MODEL, RUN, HELD_OUT = "model.keras", "run.json", "held_out.jsonl"
@@ -155,12 +155,9 @@ def _check_begun(out: pathlib.Path, facts: dict[str, Any]) -> None:
     begun = read_json_object(out / RUN).get("begun")
     if begun is None:
         raise ValueError(f"`out` must be new, empty or not finished. Received: {out}")
-    for name in {**begun, **facts}:
-        if name != "command" and begun.get(name) != facts.get(name):
-            raise ValueError(
-                f"`out` must be of the same run, and {out} has {name}={begun.get(name)!r}. "
-                f"Received: {name}={facts.get(name)!r}"
-            )
+    # The same run may be continued by another command.
+    ignored = {"command": None}
+    check_same("`out` must be of the same run", out, {**begun, **ignored}, {**facts, **ignored})
 
 
 class _Progress(keras.callbacks.Callback):
@@ -194,8 +191,7 @@ def _write(
     scores = result["scores"]
     plot_history(result["history"], out / "curves.png", {"test": scores["accuracy"]}, "epoch")
     plot_confusion(np.array(scores["confusion"]), result["labels"], out / "confusion.png")
-    with whole_file(out / HELD_OUT) as unfinished:
-        unfinished.write_text("".join(_lines(parts["test"])), "utf-8")
+    write_json_lines(out / HELD_OUT, _records(parts["test"]))
     write_json(out / "split.json", {part: hashes_of(data) for part, data in parts.items()})
     save(classifier, out / MODEL)
     if not (out / "huggingface").exists():
@@ -205,10 +201,9 @@ def _write(
     (out / _CHECKPOINT).unlink(missing_ok=True)
 
 
-def _lines(data: LabeledTexts) -> Iterator[str]:
-    """Write rows as `kzoo.data.read_labeled` reads them."""
+def _records(data: LabeledTexts) -> Iterator[dict[str, str]]:
+    """Yield rows as `kzoo.data.read_labeled` reads them."""
     columns = {"text": data.texts, "pair": data.seconds, "label": data.labels}
     named = {name: column for name, column in columns.items() if column is not None}
     for values in zip(*named.values(), strict=True):
-        record = dict(zip(named, values, strict=True))
-        yield json.dumps(record, ensure_ascii=False) + "\n"
+        yield dict(zip(named, values, strict=True))

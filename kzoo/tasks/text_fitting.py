@@ -37,9 +37,9 @@ def fit_texts(
         fit: Its `fit` of Keras.
         x: The texts.
         y: Their labels.
-        given: What its own `fit` was given of `validation`, `learning_rate`, `seed`, `patience`,
-            `class_weight` and `checkpoint`.
-        options: What is for Keras.
+        given: What its own `fit` was given of `validation`, `learning_rate`, `seed`, `patience` and
+            `checkpoint`.
+        options: What Keras knows too.
 
     Returns:
         The `History` of Keras.
@@ -62,7 +62,7 @@ def fit_texts(
     if len(set(labels.tolist())) < 2:
         only = model.labels[int(labels[0])]
         raise ValueError(f"`y` must have two or more labels. Received: {only!r} alone")
-    weights = _weights(given.get("class_weight"), labels, model.labels)
+    weights = _weights(options.pop("class_weight", None), labels, model.labels)
     parts, measured = {"train": (texts, labels)}, None
     if "validation" in given:
         names = ("validation[0]", "validation[1]")
@@ -80,12 +80,12 @@ def fit_texts(
         "optimizer": type(model.optimizer).__name__,
         "seed": seed,
         "patience": patience,
-        "weights": weights.sum().item(),
+        "class_weight": weights.tolist(),
         "backend": keras.config.backend(),
     }
     keeper = EpochCheckpoint(given.get("checkpoint"), settings, patience, seed)
     first = keeper.resume(model)
-    batches = TextBatches(model.tokenize(texts), labels, size, seed, weights, first)
+    batches = TextBatches(model.tokenize(texts), labels, size, seed, weights[labels], first)
     callbacks = [keeper, *(options.pop("callbacks", None) or ())]
     history = fit(
         batches,
@@ -114,11 +114,12 @@ def _read(model: Any, texts: tuple[str, Any], labels: tuple[str, Any]) -> tuple[
 
 
 def _weights(given: Any, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Return what each row counts, (N,)."""
-    counts = np.bincount(labels, minlength=len(names))
+    """Return what a row of each label counts, (C,)."""
     if given == "balanced":
+        counts = np.bincount(labels, minlength=len(names))
         # As if there were as many of each label that occurs.
-        return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype("float32")
+        fair = len(labels) / np.count_nonzero(counts)
+        return np.asarray(fair / np.maximum(counts, 1)).astype("float32")
     if given is not None and not isinstance(given, Mapping):
         raise ValueError(
             "`class_weight` must be 'balanced' or a number by label. "
@@ -128,7 +129,7 @@ def _weights(given: Any, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarr
     for name, weight in (given or {}).items():
         check_positive_numbers(**{f"class_weight[{name!r}]": weight})
         weights[read_labels("class_weight", [name], names)] = weight
-    return weights[labels]
+    return weights
 
 
 def _hash(parts: Mapping[str, tuple[Texts, np.ndarray]]) -> str:

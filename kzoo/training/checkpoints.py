@@ -1,6 +1,5 @@
 """Training that can be interrupted, and that ends with its best weights."""
 
-import copy
 import json
 import math
 import os
@@ -17,6 +16,7 @@ import safetensors.numpy
 
 from kzoo.arguments import check_positive_integers
 from kzoo.json_file import whole_file
+from kzoo.training.runs import check_same
 
 _KEPT = "kept"
 
@@ -79,13 +79,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if self.path is None or not self.path.exists():
             return 0
         state, tensors = _read(self.path)
-        for name in {**self.settings, **state["settings"]}:
-            given, found = self.settings.get(name), state["settings"].get(name)
-            if given != found:
-                raise ValueError(
-                    f"`checkpoint` must be of the same training, and {self.path} has "
-                    f"{name}={found!r}. Received: {name}={given!r}"
-                )
+        same = "`checkpoint` must be of the same training"
+        check_same(same, self.path, state["settings"], self.settings)
         model.optimizer.build(model.trainable_variables)
         _assign(model, tensors, self.path)
         self._kept = [tensors[name] for name in sorted(tensors) if name.startswith(_KEPT)]
@@ -191,7 +186,7 @@ def _read(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             if set(state) != names:
                 raise KeyError(*names)
             stored = list(file.keys())
-            return state, {name: copy.copy(file.get_tensor(name)) for name in stored}
+            return state, {name: file.get_tensor(name) for name in stored}
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"`checkpoint` must be a file that an earlier run has written ({error}). "

@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 # Of each weight: itself and two averages of the optimizer, and itself once more.
@@ -39,3 +40,25 @@ def check_room(out: pathlib.Path, model: Any, copies: int = COPIES) -> None:
             f"The disk must have room for the model, {needed / 1e6:.1f} MB. "
             f"Received: {free / 1e6:.1f} MB free in {place}"
         )
+
+
+def check_same(
+    expected: str, place: pathlib.Path, found: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+    """Require what is continued to be what was begun.
+
+    Args:
+        expected: What must be the same, for the message.
+        place: Where it was begun.
+        found: What was noted there, by name.
+        given: The same of now.
+
+    Raises:
+        ValueError: If something differs; the message has the first that does.
+    """
+    for name in {**given, **found}:
+        if given.get(name) != found.get(name):
+            raise ValueError(
+                f"{expected}, and {place} has {name}={found.get(name)!r}. "
+                f"Received: {name}={given.get(name)!r}"
+            )

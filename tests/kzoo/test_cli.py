@@ -19,18 +19,11 @@ from kzoo.cli import backend
 from kzoo.models import PRESETS
 from kzoo_export import Benchmark
 from kzoo_export.artifact.report import Latency
+from tests.commands import run
 
 pytestmark = pytest.mark.once
 
 SENTENCES = [f"sentence number {number} is about the sea" for number in range(8)]
-
-
-def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `kzoo` in its own process; every such run starts from nothing."""
-    command = [sys.executable, "-m", "kzoo", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 def render(table: Any) -> str:

@@ -16,6 +16,7 @@ from kzoo_export import export
 from tests.arrays import to_numpy
 from tests.huggingface import SIZES, reference, run
 from tests.kzoo.models.tiny import tiny_backbone
+from tests.kzoo.tasks.letters import letters
 from tests.reference.basics import softmax
 
 STEPS = 20
@@ -68,24 +69,13 @@ def test_folder_is_read_by_transformers(theirs, tmp_path):
         )
 
 
-def made_up(count, seed=0):
-    """Texts of different lengths whose label is their first letter."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, 3, count)
-    sizes = generator.integers(1, 30, count)
-    words = ["".join(generator.choice(list("defgh"), size)) for size in sizes]
-    return [f"{'abc'[y]} {word}" for y, word in zip(labels, words, strict=True)], [
-        "abc"[y] for y in labels
-    ]
-
-
 def new(labels=("a", "b", "c"), **arguments):
     return TextClassifier(tiny_backbone(with_tokenizer=True), labels, length=40, **arguments)
 
 
 def test_texts_are_learned_and_scored():
-    texts, labels = made_up(192)
-    others, answers = made_up(64, seed=1)
+    texts, labels = letters(192)
+    others, answers = letters(64, seed=1)
     classifier = new(dropout=0.0)
     history = classifier.fit(
         *(texts, labels),
@@ -115,7 +105,7 @@ LETTERS = "abc"
 
 @pytest.mark.once
 def test_same_seed_same_scores_another_seed_another_order():
-    texts, labels = made_up(40)
+    texts, labels = letters(40)
 
     def losses(state=0, **options):
         keras.utils.set_random_seed(0)
@@ -130,7 +120,7 @@ def test_same_seed_same_scores_another_seed_another_order():
 
 @pytest.mark.once
 def test_pairs_are_told_apart_by_segment():
-    texts, labels = made_up(24)
+    texts, labels = letters(24)
     pairs = [("x", text) for text in texts]
     classifier = new()
     classifier.fit(pairs, labels, epochs=1, batch_size=8, verbose=0)
@@ -191,7 +181,7 @@ def test_keras_file(tmp_path):
     loaded = kzoo.load(tmp_path / "letters.keras")
     assert isinstance(loaded, TextClassifier)
     assert (loaded.labels, loaded.length, loaded.name) == (("a", "b", "c"), 40, "letters")
-    texts, labels = made_up(8)
+    texts, labels = letters(8)
     np.testing.assert_array_equal(
         loaded.predict(texts).probabilities, classifier.predict(texts).probabilities
     )
@@ -213,7 +203,7 @@ def test_keras_file(tmp_path):
 
 @pytest.mark.once
 def test_export_compares_logits(tmp_path):
-    texts, _ = made_up(32)
+    texts, _ = letters(32)
     report = export(new(), tmp_path / "letters.tflite", length=40, samples=texts)
     (output,) = report.verification.outputs
     assert (output.name, output.kind, output.agreement) == ("logits", "class_logits", 1.0)

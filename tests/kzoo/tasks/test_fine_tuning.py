@@ -12,14 +12,7 @@ from kzoo.tasks import TextClassifier, TokenCrossentropy
 from kzoo.tasks.text_batches import TextBatches
 from kzoo.training import AdamW, EpochCheckpoint
 from tests.kzoo.models.tiny import tiny_backbone
-
-
-def letters(count, seed=0):
-    """Texts of different lengths whose label is their first letter."""
-    generator = np.random.default_rng(seed)
-    labels = ["abc"[index] for index in generator.integers(0, 3, count)]
-    words = ["".join(generator.choice(list("defgh"), 1 + index % 20)) for index in range(count)]
-    return [f"{label} {word}" for label, word in zip(labels, words, strict=True)], labels
+from tests.kzoo.tasks.letters import letters
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -105,14 +98,12 @@ def test_infinite_loss_stops_and_keeps_whole_epochs(tmp_path):
                 head.set_weights([np.full_like(each, np.nan) for each in head.get_weights()])
 
     path = tmp_path / "state.safetensors"
-    classifier, expected = new(), new()
+    classifier = new()
     with pytest.raises(
         ValueError,
         match=r"must be finite.*loss=nan in step 1 of epoch 3; .* the weights of epoch 2",
     ):
         fit(classifier, patience=None, checkpoint=path, callbacks=[Explode()])
-    with pytest.raises(KeyboardInterrupt):
-        fit(expected, patience=None, callbacks=[Interrupt(2)])
     kept = EpochCheckpoint(path, json.loads(_metadata(path)["state"])["settings"])
     fresh = _compiled(new())
     assert kept.resume(fresh) == 2
@@ -134,7 +125,7 @@ def _compiled(classifier):
 def test_infinite_loss_of_the_first_epoch_keeps_the_weights():
     classifier = new()
     before = classifier.get_weights()
-    with pytest.raises(ValueError, match=r"in epoch 1|of epoch 1; .* weights that it began with"):
+    with pytest.raises(ValueError, match=r"of epoch 1; .* weights that it began with"):
         fit(classifier, learning_rate=1e30)
     for ours, theirs in zip(classifier.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -197,7 +188,6 @@ def test_class_weights_are_those_of_pytorch():
         logits, answers, weight=torch.tensor([3.0, 1.0, 0.5])
     )
     classifier.compile(keras.optimizers.SGD(0.0), TokenCrossentropy())
-    classifier.dropout = 0.0
     given = {"class_weight": {"a": 3.0, "c": 0.5}}
     rows = TextBatches(
         classifier.tokenize(_texts(texts)), answers.numpy(), 24, 0, _weights(given, answers)
@@ -215,7 +205,7 @@ def _texts(texts):
 def _weights(given, answers):
     from kzoo.tasks.text_fitting import _weights
 
-    return _weights(given["class_weight"], answers.numpy(), ("a", "b", "c"))
+    return _weights(given["class_weight"], answers.numpy(), ("a", "b", "c"))[answers.numpy()]
 
 
 @pytest.mark.once
@@ -226,7 +216,8 @@ def test_balanced_weights_are_those_of_scikit_learn():
 
     labels = np.array([0] * 7 + [1] * 2 + [2])
     expected = compute_sample_weight("balanced", labels)
-    np.testing.assert_allclose(_weights("balanced", labels, tuple("abcd")), expected, rtol=1e-6)
+    found = _weights("balanced", labels, tuple("abcd"))[labels]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.once

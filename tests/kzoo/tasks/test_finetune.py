@@ -1,8 +1,6 @@
 """From a table of labeled texts to a classifier in a folder, and back after an interruption."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,8 +10,9 @@ import kzoo
 from kzoo.data.labeled import LabeledTexts, read_labeled
 from kzoo.data.splitting import hashes_of, make_parts
 from kzoo.tasks import TextClassifier, finetune
+from tests.commands import run as run_command
 from tests.kzoo.models.tiny import tiny_backbone
-from tests.kzoo.tasks.test_fine_tuning import letters
+from tests.kzoo.tasks.letters import letters
 
 pytestmark = pytest.mark.once
 
@@ -150,13 +149,6 @@ def test_data_without_use_are_named(data, message) -> None:
         make_parts(data, validation=0.0)
 
 
-def kzoo_command(*arguments, code=0):
-    command = [sys.executable, "-m", "kzoo", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
 def test_commands(tmp_path) -> None:
     """`kzoo finetune`, `kzoo predict` and `kzoo export`, as a user runs them."""
     tiny_backbone(with_tokenizer=True).save(tmp_path / "tiny.keras")
@@ -168,7 +160,7 @@ def test_commands(tmp_path) -> None:
     (tmp_path / "data.csv").write_text("\n".join(["utterance,topic", *lines]))
     out = tmp_path / "run"
     options = ["--length", 40, "--epochs", 12, "--learning-rate", 5e-3, "--batch-size", 8]
-    done = kzoo_command(
+    done = run_command(
         *("finetune", tmp_path / "data.csv", "--model", tmp_path / "tiny.keras"),
         *("--out", out, *options),
     )
@@ -177,24 +169,24 @@ def test_commands(tmp_path) -> None:
     assert f"{result['scores']['accuracy']:.4f}" in done.stdout
     assert result["command"].startswith("kzoo finetune")
 
-    done = kzoo_command("predict", out, "a dfe", "c hh", "--json")
+    done = run_command("predict", out, "a dfe", "c hh", "--json")
     records = json.loads(done.stdout)
     expected = kzoo.load(out / "model.keras").predict(["a dfe", "c hh"])
     assert [record["label"] for record in records] == expected.labels
     found = [list(record["probabilities"].values()) for record in records]
     np.testing.assert_allclose(found, expected.probabilities, atol=1e-5)
     (tmp_path / "texts.txt").write_text("a dfe\n\nc hh\n")
-    kzoo_command("predict", out, "--input", tmp_path / "texts.txt", "--output", tmp_path / "o.csv")
+    run_command("predict", out, "--input", tmp_path / "texts.txt", "--output", tmp_path / "o.csv")
     data = read_labeled(tmp_path / "o.csv").parts["all"]
     assert data == LabeledTexts(["a dfe", "c hh"], None, expected.labels)
-    done = kzoo_command("predict", tmp_path / "tiny.keras", "a", code=1)
+    done = run_command("predict", tmp_path / "tiny.keras", "a", code=1)
     assert "must be a classifier of texts" in done.stderr
     assert (
-        "--output` must end in" in kzoo_command("predict", out, "a", "--output", "x", code=1).stderr
+        "--output` must end in" in run_command("predict", out, "a", "--output", "x", code=1).stderr
     )
-    assert "at least one text" in kzoo_command("predict", out, code=1).stderr
+    assert "at least one text" in run_command("predict", out, code=1).stderr
 
-    kzoo_command("export", out, tmp_path / "a.onnx", "--length", 40)
+    run_command("export", out, tmp_path / "a.onnx", "--length", 40)
     report = json.loads((tmp_path / "a.onnx.report.json").read_text())
     assert report["verification"]["outputs"][0]["name"] == "logits"
     assert report["verification"]["samples"] == f"{result['rows']['test']} given texts"
