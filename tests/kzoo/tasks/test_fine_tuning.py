@@ -139,6 +139,10 @@ def test_other_training_is_refused(tmp_path):
         fit(new(), 1, learning_rate=0.01, checkpoint=path)
     with pytest.raises(ValueError, match=r"has epochs=1. Received: epochs=2"):
         fit(new(), 2, checkpoint=path)
+    # Weights of labels whose sums are the same are not the same.
+    weights = {"class_weight": {"a": 0.5, "b": 1.5}}
+    with pytest.raises(ValueError, match=r"has class_weight=\[1.0.*Received: class_weight=\[0.5"):
+        fit(new(), 1, checkpoint=path, **weights)
     with pytest.raises(ValueError, match=r"has data='.*'. Received: data="):
         new().fit(*letters(41), epochs=1, batch_size=8, learning_rate=1e-3, checkpoint=path)
     # Whatever else is damaged is one error, and the model stays as it was.
