@@ -15,6 +15,7 @@ from kzoo_export.artifact.files import inspect
 from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Benchmark, Inspection, Report
 from kzoo_export.artifact.verification import Verification
+from kzoo_export.assets import FileClassifier, load_classifier
 from kzoo_export.errors import ExportError, RecipeError, TargetError, VerificationError
 from kzoo_export.hardware import Compatibility, compatibility
 
@@ -43,6 +44,7 @@ __all__ = [
     "Benchmark",
     "Compatibility",
     "ExportError",
+    "FileClassifier",
     "Inspection",
     "Override",
     "Plan",
@@ -59,6 +61,7 @@ __all__ = [
     "export",
     "export_all",
     "inspect",
+    "load_classifier",
     "plan",
     "quantize",
     "verify",

@@ -7,10 +7,12 @@ from typing import Any
 
 import keras
 
+from kzoo.models.backbone import find_tokenizer
 from kzoo_export.artifact.files import inspect, save, working_folder
 from kzoo_export.artifact.measure import Reference
 from kzoo_export.artifact.plan import Plan
 from kzoo_export.artifact.report import Report
+from kzoo_export.assets import classifier_of, write_assets
 from kzoo_export.finish import finish
 from kzoo_export.lowering.process import Lowered, lowering
 from kzoo_export.progress import Progress, part, silent
@@ -46,6 +48,9 @@ def export(
 ) -> Report:
     """Write a verified TFLite or ONNX file of a Keras model, and its report beside it.
 
+    Beside the file of a classifier of texts goes a folder, `<path>.assets`, with which
+    `load_classifier` tells the labels of texts.
+
     Args:
         model: Any built Keras 3 model: functional or sequential, its own layers registered.
         path: File to write, `.tflite` or `.onnx`. Nothing is written unless the file passes.
@@ -55,8 +60,10 @@ def export(
         batch_size: Rows of the file's inputs, or `None` to leave them open.
         samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
             or texts for a model with a tokenizer), a tuple (x, y) or (x, y, sample_weight), or an
-            iterable of such batches. Labels are not used. Without it, packaged sentences for a
-            model with a tokenizer, else random numbers.
+            iterable of such batches. Labels y of the model's one output of class logits, names or
+            indices, give the accuracy of the file beside that of the model; of other models they
+            are not used. Without it, packaged sentences for a model with a tokenizer, else random
+            numbers.
         calibration: Other samples, for recipes that calibrate.
         kinds: What outputs are, by name, so that they are compared that way: `hidden_states`,
             `embedding`, `class_logits`, `token_logits`, `span_logits` or `integers`; of inputs,
@@ -195,7 +202,8 @@ def export_all(
         float_bytes = {
             route: sum(inspect(made.path).weight_bytes.values()) for route, made in lowered.items()
         }
-        reports = {}
+        reports: dict[Path, Report] = {}
+        assets: dict[Path, Path] = {}
         for number, wanted in enumerate(files):
             file = folder / f"{number}.{wanted.format}"
             reports[file] = finish(
@@ -208,7 +216,11 @@ def export_all(
                 seed=seed,
                 tell=part(tell, *(0.7 + 0.3 * (number + end) / len(files) for end in (0, 1))),
             )
-        save(reports)
+            classifier = classifier_of(
+                source.model, signature, find_tokenizer(source.model), wanted.path
+            )
+            assets |= write_assets(classifier, file)
+        save(reports, assets)
     tell("done", 1.0)
     return list(reports.values())
 
@@ -222,7 +234,7 @@ def _choose(
     seed: int,
 ) -> tuple[Samples, Samples | None]:
     """Decide what verifies the files, and what calibrates them if any of them does."""
-    reader = source.reader(signature.inputs, seed)
+    reader = source.reader(signature, seed)
     return choose_samples(reader, samples, calibration, any(file.calibrates for file in files))
 
 

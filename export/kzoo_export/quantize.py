@@ -11,7 +11,9 @@ from kzoo_export.artifact.files import inspect, run_batches, save, working_folde
 from kzoo_export.artifact.isolated import isolated
 from kzoo_export.artifact.measure import Reference
 from kzoo_export.artifact.report import Inspection, Report
+from kzoo_export.assets import has_assets, load_classifier, write_assets
 from kzoo_export.finish import finish
+from kzoo_export.labels import find_classes
 from kzoo_export.lowering.process import Lowered
 from kzoo_export.progress import Progress, part, silent
 from kzoo_export.recipe import Recipe
@@ -54,6 +56,8 @@ def quantize(
 ) -> Report:
     """Quantize a float file, and verify the result against that file in the same runtime.
 
+    Of a classifier of texts, the folder beside the file is copied too.
+
     Args:
         source: A float32 `.tflite` or `.onnx` file with one signature.
         path: File to write, of the same format. Nothing is written unless the file passes.
@@ -84,6 +88,7 @@ def quantize(
     _check_pair(source, wanted)
     inspection = inspect(source)
     _check_float(source, inspection)
+    classifier = load_classifier(source) if has_assets(source) else None
     signature = _declare(inspection, kinds or {}, tokenizer is not None)
     verifying, calibrating = _choose(
         _reader(signature, tokenizer, seed), samples, calibration, wanted.calibrates
@@ -107,7 +112,7 @@ def quantize(
             seed=seed,
             tell=part(tell, 0.2, 1.0),
         )
-        save({file: report})
+        save({file: report}, write_assets(classifier, file))
     tell("done", 1.0)
     return report
 
@@ -167,8 +172,8 @@ def _declare(inspection: Inspection, kinds: Mapping[str, str], tokenized: bool) 
 def _reader(signature: Signature, tokenizer: Any, seed: int) -> Reader:
     """Prepare to read samples for the inputs of a file."""
 
-    def tokenize(texts: list[str], length: int | None) -> dict[str, np.ndarray]:
-        arrays = tokenizer(texts, length=length)
+    def tokenize(*texts: list[str], length: int | None) -> dict[str, np.ndarray]:
+        arrays = tokenizer(*texts, length=length)
         found = {entry.name: _NAMES.get(entry.name, entry.name) for entry in signature.inputs}
         unknown = [name for name, own in found.items() if own not in arrays]
         if unknown:
@@ -184,6 +189,7 @@ def _reader(signature: Signature, tokenizer: Any, seed: int) -> Reader:
         tokenizer=None if tokenizer is None else tokenize,
         seed=seed,
         kinds=signature.input_kinds,
+        classes=find_classes(signature),
     )
 
 

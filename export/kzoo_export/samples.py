@@ -2,19 +2,20 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kzoo.arguments import close_matches
+from kzoo.data.texts import is_pair
+from kzoo_export.given import Batch, expected_forms, is_texts, read_batches, to_array
+from kzoo_export.labels import Classes
 from kzoo_export.spec import OPEN, TensorSpec
 
 # Rows used where the caller gives no samples.
 _NUM_TEXTS = 64
 _NUM_SYNTHETIC = 16
-# Scales and roundings of fewer calibration samples would be those of chance.
-_FEWEST = 8
 # The sizes that random numbers have along the first, second, ... open axis.
 _OPEN_LENGTHS = (32, 40, 48)
 
@@ -23,15 +24,34 @@ _OPEN_LENGTHS = (32, 40, 48)
 class Samples:
     """Arrays by input name, equally many rows each, and a description of where they come from.
 
-    `given` tells those of the user from those that were made for want of any.
+    `given` tells those of the user from those that were made for want of any. `labels` has the
+    index of each row's class, by the name of the output that tells the classes.
     """
 
     arrays: Mapping[str, np.ndarray]
     source: str
     given: bool = True
+    labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    def take(self, rows: np.ndarray | slice, source: str | None = None) -> "Samples":
+        """Choose some rows.
+
+        Args:
+            rows: Which.
+            source: Where they come from; by default what these say.
+
+        Returns:
+            The samples.
+        """
+        return Samples(
+            {name: array[rows] for name, array in self.arrays.items()},
+            self.source if source is None else source,
+            self.given,
+            {name: array[rows] for name, array in self.labels.items()},
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +59,7 @@ class Reader:
     """Turns what a caller gives into checked samples for the inputs of a file.
 
     `limits` holds the number of rows of the table each integer input looks up, `kinds` what the
-    inputs are, where known.
+    inputs are, where known, and `classes` what labels are labels of.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -47,12 +67,14 @@ class Reader:
     tokenizer: Any = None
     seed: int = 0
     kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    classes: Classes | None = None
 
     def read(self, given: Any, argument: str) -> Samples:
         """Read x, a tuple (x, y) or (x, y, sample_weight) as `fit` takes it, or batches of these.
 
-        x is a dictionary of arrays, one array for a model with one input, or a list of texts. A
-        tuple is never a sequence of batches. Labels and weights never enter the model.
+        x is a dictionary of arrays, one array for a model with one input, or a list of texts or of
+        pairs. A tuple is never a sequence of batches. Labels and weights never enter the model;
+        weights are not used.
 
         Args:
             given: What the caller gave.
@@ -64,23 +86,23 @@ class Reader:
         Raises:
             ValueError: If they do not fit the inputs.
         """
-        one = isinstance(given, Mapping | tuple | str) or hasattr(given, "shape") or _texts(given)
-        if not one and not isinstance(given, Iterable):
-            raise ValueError(_expected(argument, given))
-        batches = [given] if one else list(given)
-        if not batches:
-            raise ValueError(f"`{argument}` must have at least one sample. Received: none")
-        only_texts = all(_texts(_inputs_of(batch)) for batch in batches)
+        batches = read_batches(given, argument)
+        only_texts = all(is_texts(batch.x) for batch in batches)
         if only_texts:
-            texts = [text for batch in batches for text in _inputs_of(batch)]
+            texts = [text for batch in batches for text in batch.x]
             arrays = self._check(self._tokenize(texts, argument), argument)
         else:
-            parts = [self._check(self._read_batch(batch, argument), argument) for batch in batches]
+            parts = [self._check(self._read_x(batch.x, argument), argument) for batch in batches]
             arrays = _join(parts, argument)
-        samples = Samples(arrays, "")
+        samples = Samples(arrays, "", labels=self._read_labels(batches, argument))
         kind = "texts" if only_texts else "samples"
-        labels = ", labels not used" if any(_has_labels(batch) for batch in batches) else ""
-        return dataclasses.replace(samples, source=f"{len(samples)} given {kind}{labels}")
+        source = f"{len(samples)} given {kind}"
+        if samples.labels:
+            self._check_count(samples, argument)
+            source += " with labels"
+        elif any(batch.y is not None for batch in batches):
+            source += ", labels not used"
+        return dataclasses.replace(samples, source=source)
 
     def default(self, count: int = 1) -> Samples:
         """Make samples where none were given.
@@ -105,30 +127,45 @@ class Reader:
         arrays = {entry.name: self._random(entry, num_rows, random) for entry in self.inputs}
         return Samples(arrays, f"{num_rows} random samples, seed {self.seed}", given=False)
 
-    def _read_batch(self, batch: Any, argument: str) -> dict[str, np.ndarray]:
-        """Turn one batch into arrays by input name, its labels left out."""
-        inputs = _inputs_of(batch)
-        if isinstance(inputs, str):
+    def _read_x(self, x: Any, argument: str) -> dict[str, np.ndarray]:
+        """Turn the samples of one batch into arrays by input name."""
+        if isinstance(x, str):
             raise ValueError(f"`{argument}` must be a list of texts. Received: one string")
-        if _texts(inputs):
-            return self._tokenize(list(inputs), argument)
-        if isinstance(inputs, Mapping):
-            arrays = {name: _to_array(value) for name, value in inputs.items()}
-        elif hasattr(inputs, "shape") and len(self.inputs) == 1:
-            arrays = {self.inputs[0].name: _to_array(inputs)}
+        if is_texts(x):
+            return self._tokenize(list(x), argument)
+        if isinstance(x, Mapping):
+            arrays = {name: to_array(value) for name, value in x.items()}
+        elif hasattr(x, "shape") and len(self.inputs) == 1:
+            arrays = {self.inputs[0].name: to_array(x)}
         else:
-            raise ValueError(_expected(argument, inputs))
+            raise ValueError(expected_forms(argument, x))
         self._check_names(arrays, argument)
         return arrays
 
-    def _tokenize(self, texts: list[str], argument: str) -> dict[str, np.ndarray]:
+    def _read_labels(self, batches: Sequence[Batch], argument: str) -> dict[str, np.ndarray]:
+        """Read the labels, where all batches have some and they can be those of one output."""
+        if self.classes is None or any(y is None or isinstance(y, Mapping) for _, y in batches):
+            return {}
+        read = [self.classes.read(batch.y, argument) for batch in batches]
+        return {self.classes.output: np.concatenate(read)}
+
+    def _check_count(self, samples: Samples, argument: str) -> None:
+        for labels in samples.labels.values():
+            if len(labels) != len(samples):
+                raise ValueError(
+                    f"`{argument}` must have one label for each sample. "
+                    f"Received: {len(samples)} samples, {len(labels)} labels"
+                )
+
+    def _tokenize(self, texts: list[Any], argument: str) -> dict[str, np.ndarray]:
         if self.tokenizer is None:
             raise ValueError(
                 f"`{argument}` can only be texts for a model with a `tokenizer`: this one has "
                 f"none. Received: {len(texts)} texts. Give a dictionary of arrays"
             )
-        length = self.inputs[0].shape[1]
-        arrays = self.tokenizer(texts, length=None if length == OPEN else length)
+        size = self.inputs[0].shape[1]
+        length = None if size == OPEN else size
+        arrays = self.tokenizer(*_columns(texts, argument), length=length)
         return {entry.name: arrays[entry.name] for entry in self.inputs}
 
     def _check(self, arrays: Mapping[str, np.ndarray], argument: str) -> dict[str, np.ndarray]:
@@ -215,42 +252,17 @@ class Reader:
         return random.integers(0, high, shape).astype(entry.dtype)
 
 
-def check_measured(name: str, *measured: np.ndarray) -> None:
-    """Refuse numbers that have no scale.
-
-    Args:
-        name: What was measured.
-        *measured: Its least and its largest numbers.
-
-    Raises:
-        ValueError: If there is NaN or infinity among them.
-    """
-    if not all(np.isfinite(array).all() for array in measured):
+def _columns(texts: list[Any], argument: str) -> list[list[str]]:
+    """Turn texts into one list, and pairs of texts into two."""
+    if not is_pair(texts[0]):
+        return [texts]
+    lone = next((index for index, text in enumerate(texts) if not is_pair(text)), None)
+    if lone is not None:
         raise ValueError(
-            "`calibration` must give finite numbers everywhere in the model. "
-            f"Received: NaN or infinity in {name}"
+            f"`{argument}` must be texts alone or pairs of texts alone. "
+            f"Received: a pair at 0, {texts[lone]!r} at {lone}"
         )
-
-
-def enough(calibration: Mapping[str, np.ndarray] | None) -> Mapping[str, np.ndarray]:
-    """Refuse to calibrate on too little.
-
-    Args:
-        calibration: Samples by input name.
-
-    Returns:
-        The same.
-
-    Raises:
-        ValueError: If there are none, or too few.
-    """
-    count = 0 if calibration is None else len(next(iter(calibration.values())))
-    if calibration is None or count < _FEWEST:
-        raise ValueError(
-            f"`calibration` must have at least {_FEWEST} samples for a recipe that calibrates. "
-            f"Received: {count}"
-        )
-    return calibration
+    return [[pair[side] for pair in texts] for side in (0, 1)]
 
 
 def _join(parts: Sequence[Mapping[str, np.ndarray]], argument: str) -> dict[str, np.ndarray]:
@@ -263,34 +275,3 @@ def _join(parts: Sequence[Mapping[str, np.ndarray]], argument: str) -> dict[str,
                 f"Received: rows of the shapes {', '.join(map(str, shapes))}"
             )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _inputs_of(batch: Any) -> Any:
-    """Return x of (x,), (x, y) or (x, y, sample_weight), and of x alone."""
-    return batch[0] if isinstance(batch, tuple) and 1 <= len(batch) <= 3 else batch
-
-
-def _has_labels(batch: Any) -> bool:
-    return isinstance(batch, tuple) and len(batch) > 1
-
-
-def _texts(value: Any) -> bool:
-    """Tell whether a value is a list of texts."""
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return is_list and bool(value) and isinstance(value[0], str)
-
-
-def _expected(argument: str, given: Any) -> str:
-    """Say which samples there can be, and what came instead."""
-    return (
-        f"`{argument}` must be a dictionary of arrays, one array for a model with one input, a "
-        "list of texts, a tuple (x, y) or (x, y, sample_weight) of one of these and what belongs "
-        f"to it, or an iterable of such batches. Received: {type(given).__name__}"
-    )
-
-
-def _to_array(value: Any) -> np.ndarray:
-    """Turn a list or a tensor of any framework into an array."""
-    if hasattr(value, "detach"):  # PyTorch's, which NumPy reads on the CPU only
-        value = value.detach().cpu()
-    return np.asarray(value)

@@ -90,8 +90,5 @@ def split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     half = len(samples) // 2
     parts = np.sort(order[half:]), np.sort(order[:half])
     label = f"of {samples.source}, split with seed {seed}"
-    verifying, calibrating = ({k: a[part] for k, a in samples.arrays.items()} for part in parts)
-    return (
-        Samples(verifying, f"{len(parts[0])} {label}", samples.given),
-        Samples(calibrating, f"{len(parts[1])} {label}", samples.given),
-    )
+    verifying, calibrating = (samples.take(part, f"{len(part)} {label}") for part in parts)
+    return verifying, calibrating

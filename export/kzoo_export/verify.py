@@ -1,5 +1,6 @@
 """Verification: a file in its own runtime against the model it came from."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,9 +50,9 @@ def verify(
                 f"Received: a model with {names}"
             )
         inputs = source.fix(runner.inputs)
-        reader = source.reader(inputs, seed)
-        chosen = reader.default() if samples is None else reader.read(samples, "samples")
         signature = source.declare(runner.inputs, runner.outputs)
+        reader = source.reader(dataclasses.replace(signature, inputs=inputs), seed)
+        chosen = reader.default() if samples is None else reader.read(samples, "samples")
         trials = source.trials(inputs, chosen)
         return compare(runner, trials, recipe, signature, judged_as)
 

@@ -12,10 +12,10 @@ from typer.core import TyperCommand
 from kzoo.cli.inputs import (
     Task,
     load_task,
-    read_held_out,
     read_kinds,
     read_lines,
     read_recipe,
+    read_run,
     read_size,
 )
 from kzoo.cli.options import Hardware, IntegerIO, Json, Kinds, Model, Samples, TaskOption
@@ -63,7 +63,7 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     length: Annotated[
         str | None,
         typer.Option(
-            help="Tokens in a row, or `open`. By default 128, unless the model has its own.",
+            help="Tokens in a row, or `open`. By default the model's own, else 128.",
             metavar="N|open",
         ),
     ] = None,
@@ -95,8 +95,10 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
     Examples: `kzoo export minilm_l6_v2 model.tflite --recipe dynamic_int8 --length 128`,
     `kzoo export minilm_l6_v2 model.onnx --length open --batch-size open --folder app`
 
-    A run of `kzoo finetune` is verified on the texts that it was measured on.
+    A run of `kzoo finetune` is verified on the texts that it was measured on, and calibrated on
+    some that it was trained on.
     """
+    from kzoo.tasks.finetuning import CALIBRATION, HELD_OUT
     from kzoo_export import complete_folder, export, plan
     from kzoo_export.source.prepare import has_open_length
 
@@ -106,19 +108,24 @@ def export_model(  # noqa: PLR0913 (each option of the command is an argument)
             f"Received: {path}{', --dry-run' if dry_run else ''}"
         )
     options: dict[str, Any] = {
-        "length": read_size("--length", length or "128"),
         "batch_size": read_size("--batch-size", batch_size),
-        "samples": read_held_out(source) if samples is None else read_lines(samples),
+        "samples": read_lines(samples),
         "calibration": read_lines(calibration),
         "kinds": read_kinds(kind),
         "route": route,
         "portable": portable,
         "target": target,
     }
+    if length is not None:
+        options["length"] = read_size("--length", length)
+    if samples is None:
+        options["samples"] = read_run(source, HELD_OUT)
+        if calibration is None:
+            options["calibration"] = read_run(source, CALIBRATION)
     chosen = read_recipe(recipe, integer_io)
     model = load_task(source, task)
-    if length is None and not has_open_length(model):
-        del options["length"]
+    if length is None and has_open_length(model):
+        options["length"] = getattr(model, "length", 128)
     if dry_run:
         print_result(plan(model, path, chosen, **options), as_json)
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 # Of the slowest recipes this many take half a minute.
-_MOST_HELD_OUT = 512
+_MOST_SAMPLES = 512
 
 
 class Task(StrEnum):
@@ -49,25 +49,25 @@ def model_of_run(source: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_held_out(source: str) -> list[str] | None:
-    """Read the texts that a run of `kzoo finetune` was measured on.
+def read_run(source: str, name: str) -> Any:
+    """Read labeled texts that a run of `kzoo finetune` has kept.
 
     Args:
         source: Where a model is.
+        name: The file that has them.
 
     Returns:
-        Texts from all over them, `_MOST_HELD_OUT` at most; `None` where the source is no such run,
-        or its texts are pairs.
+        Texts or pairs from all over the file, `_MOST_SAMPLES` at most, and their labels; `None`
+        where the source is no such run.
     """
     from kzoo.data.labeled import read_labeled
-    from kzoo.tasks.finetuning import HELD_OUT
 
-    path = Path(source, HELD_OUT)
+    path = Path(source, name)
     if not path.is_file():
         return None
     data = read_labeled(path).parts["all"]
-    step = -(-len(data.texts) // _MOST_HELD_OUT)
-    return data.texts[::step] if data.seconds is None else None
+    step = -(-len(data.texts) // _MOST_SAMPLES)
+    return data.x[::step], data.labels[::step]
 
 
 def read_recipe(name: str, integer_io: bool) -> Any:

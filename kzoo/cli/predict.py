@@ -16,8 +16,8 @@ def predict_texts(
     source: Annotated[
         str,
         typer.Argument(
-            help="What `kzoo finetune` wrote, a classifier's `.keras` file, or a Hugging Face "
-            "folder of one.",
+            help="What `kzoo finetune` wrote; a classifier's `.tflite`, `.onnx` or `.keras` file; "
+            "or a Hugging Face folder of one.",
             metavar="RUN|FILE|FOLDER",
         ),
     ],
@@ -38,7 +38,7 @@ def predict_texts(
     """Tell the labels of texts, and how probable they are.
 
     Examples: `kzoo predict run "a text" "another"`,
-    `kzoo predict run --input texts.txt --output labels.csv`
+    `kzoo predict clf.tflite --input texts.txt --output labels.csv`
     """
     if output is not None and output.suffix not in _WRITERS:
         raise ValueError(
@@ -77,6 +77,10 @@ def predict_texts(
 
 def _load(source: str) -> Any:
     """Load a classifier from wherever it lies."""
+    if Path(source).suffix in (".tflite", ".onnx"):
+        from kzoo_export import load_classifier
+
+        return load_classifier(source)
     import kzoo
     from kzoo.tasks import TextClassifier
 

@@ -1,11 +1,11 @@
 """Heads on any backbone."""
 
+from kzoo.scores import Predictions, Scores
 from kzoo.tasks.classification import TextClassifier
 from kzoo.tasks.embedding import SentenceEncoder, UnitNorm
 from kzoo.tasks.finetuning import finetune
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.pretraining import Pretraining
-from kzoo.tasks.scores import Predictions, Scores
 
 __all__ = [
     "Predictions",

@@ -22,7 +22,10 @@ from kzoo.training.runs import COPIES, check_new_folder, check_room, check_same
 
 # What lies in the folder of a run.
 MODEL, RUN, HELD_OUT = "model.keras", "run.json", "held_out.jsonl"
+CALIBRATION = "calibration.jsonl"
 _CHECKPOINT = "checkpoint.safetensors"
+# Texts of training that are kept for recipes which find ranges on them.
+_MOST_CALIBRATION = 256
 
 
 def finetune(
@@ -42,8 +45,9 @@ def finetune(
 
     Writes into `out` the classifier as `model.keras` and the folder `huggingface`; the model card
     `README.md`; `curves.png` and `confusion.png`; `held_out.jsonl`, the texts it was measured on;
-    `split.json`, the hashes of the texts of each part; and `run.json` with the result. Called
-    again after an interruption, it goes on from the last whole epoch.
+    `calibration.jsonl`, some that it was trained on; `split.json`, the hashes of the texts of each
+    part; and `run.json` with the result. Called again after an interruption, it goes on from the
+    last whole epoch.
 
     Args:
         classifier: A `TextClassifier` with a tokenizer.
@@ -192,6 +196,9 @@ def _write(
     plot_history(result["history"], out / "curves.png", {"test": scores["accuracy"]}, "epoch")
     plot_confusion(np.array(scores["confusion"]), result["labels"], out / "confusion.png")
     write_json_lines(out / HELD_OUT, _records(parts["test"]))
+    train = parts["train"]
+    some = range(0, len(train.texts), -(-len(train.texts) // _MOST_CALIBRATION))
+    write_json_lines(out / CALIBRATION, _records(train.take(some)))
     write_json(out / "split.json", {part: hashes_of(data) for part, data in parts.items()})
     save(classifier, out / MODEL)
     if not (out / "huggingface").exists():

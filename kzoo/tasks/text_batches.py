@@ -1,76 +1,17 @@
 """Texts and labels as the batches that `fit` takes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
-from kzoo.data.texts import as_texts
-from kzoo.data.tokenizer import Tokenizer
-from kzoo.tasks.batching import padded_width, real_widths
+from kzoo.data.batching import padded_width, real_widths
+from kzoo.data.texts import Texts
 
 # Batches among which rows are sorted by length: large enough that little is padded, small enough
 # that a batch has rows from all over.
 _SORTED_BATCHES = 32
-
-
-class Texts(NamedTuple):
-    """Texts, and a second one for each where they are pairs."""
-
-    first: list[str]
-    second: list[str] | None
-
-    def tokenize(self, tokenizer: Tokenizer, length: int) -> dict[str, np.ndarray]:
-        """Turn the texts into the inputs of a model, each (B, length)."""
-        return tokenizer(self.first, self.second, length=length)
-
-
-def is_text(x: Any) -> bool:
-    """Tell whether something is texts or pairs of texts, rather than arrays of a model.
-
-    Args:
-        x: What `fit` was called with.
-
-    Returns:
-        True for a list, a tuple, an array or a column whose first item is a text, or a pair.
-    """
-    if isinstance(x, str | Mapping) or not hasattr(x, "__getitem__") or not hasattr(x, "__len__"):
-        return isinstance(x, str)
-    first = next(iter(x), None) if len(x) else None
-    return isinstance(first, str) or _is_pair(first)
-
-
-def read_texts(name: str, x: Any) -> Texts:
-    """Require texts, or pairs of texts, none of them empty.
-
-    Args:
-        name: What the user knows them by.
-        x: The texts.
-
-    Returns:
-        The texts.
-
-    Raises:
-        ValueError: If something else is among them; the message names it by its index.
-    """
-    if isinstance(x, str) or not _is_pair(next(iter(x), None)):
-        found = Texts(as_texts(name, x), None)
-    else:
-        lone = next((index for index, each in enumerate(x) if not _is_pair(each)), None)
-        if lone is not None:
-            raise ValueError(
-                f"`{name}` must be texts alone or pairs of texts alone. "
-                f"Received: {name}[0] a pair, {name}[{lone}]={x[lone]!r}"
-            )
-        found = Texts(*(as_texts(name, [each[part] for each in x]) for part in (0, 1)))
-    for texts in found:
-        for index, text in enumerate(texts or ()):
-            if not text.strip():
-                raise ValueError(
-                    f"`{name}` must not have empty texts. Received: {name}[{index}]={text!r}"
-                )
-    return found
 
 
 def read_labels(name: str, labels: Any, names: Sequence[str]) -> np.ndarray:
@@ -124,11 +65,6 @@ def _index(label: Any, count: int) -> int | None:
     """Read an index of a label."""
     is_index = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_)
     return int(label) if is_index and 0 <= label < count else None
-
-
-def _is_pair(item: Any) -> bool:
-    is_sequence = isinstance(item, tuple | list) and len(item) == 2
-    return is_sequence and all(isinstance(part, str) for part in item)
 
 
 class TextBatches(keras.utils.PyDataset):

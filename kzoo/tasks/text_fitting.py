@@ -9,7 +9,8 @@ import numpy as np
 from kzoo.arguments import check_counts, check_positive_integers, check_positive_numbers
 from kzoo.data.labeled import LabeledTexts
 from kzoo.data.splitting import hash_of
-from kzoo.tasks.text_batches import TextBatches, Texts, check_count, read_labels, read_texts
+from kzoo.data.texts import Texts, read_texts
+from kzoo.tasks.text_batches import TextBatches, check_count, read_labels
 from kzoo.training.checkpoints import EpochCheckpoint
 
 # What `fit` of Keras has that texts have otherwise.

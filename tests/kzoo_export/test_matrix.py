@@ -94,7 +94,9 @@ def test_file_keeps_the_contract(exported: Exported, recipe: str) -> None:
     report = exported.reports[recipe]
     assert (report.format, report.recipe.name) == (exported.format, recipe)
     inspection = report.inspection
-    unseen = prepare(exported.model).reader(inspection.inputs, seed=99).default()
+    source = prepare(exported.model)
+    signature = source.declare(inspection.inputs, inspection.outputs)
+    unseen = source.reader(signature, seed=99).default()
     check_export(report, exported.model, dict(unseen.arrays))
     inputs, outputs = SIGNATURES[exported.name]
     assert [(t.name, t.shape) for t in inspection.inputs] == list(inputs.items())
@@ -130,9 +132,10 @@ def test_smaller_recipes_have_smaller_weights(exported: Exported) -> None:
 
 def test_reference_is_the_model_itself(exported: Exported) -> None:
     """The contract is judged by `Source.run`: it must be what the user sees."""
-    model, inputs = exported.model, exported.reports["float32"].inspection.inputs
+    model, inspection = exported.model, exported.reports["float32"].inspection
     source = prepare(model)
-    made = source.reader(inputs, seed=5).default()
+    signature = source.declare(inspection.inputs, inspection.outputs)
+    made = source.reader(signature, seed=5).default()
     samples = dict(made.arrays)
     by_order = list(samples.values())
     by_place = by_order if len(by_order) > 1 else by_order[0]

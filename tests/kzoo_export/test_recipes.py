@@ -44,7 +44,7 @@ def lowered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     model = models.transformer_lm()
     export(model, path, length=models.LENGTH)
     source = prepare(model)
-    samples = source.reader(source.signature(models.LENGTH).inputs, seed=3).default()
+    samples = source.reader(source.signature(models.LENGTH), seed=3).default()
     return Lowered(path, dict(samples.arrays), source.run(samples))
 
 

@@ -14,6 +14,7 @@ import pytest
 from kzoo_export import export_all
 from kzoo_export.artifact.files import load, run_batches
 from kzoo_export.source.prepare import prepare
+from kzoo_export.spec import Signature
 from tests.kzoo.models.tiny import tiny_backbone
 
 LENGTH = 16
@@ -57,7 +58,8 @@ def test_same_weights_give_the_same_file_from_every_backend(tmp_path: Path) -> N
             assert other.returncode == 0, output
     for format in formats:
         runners = [load(tmp_path / backend / f"a.{format}") for backend in BACKENDS]
-        samples = prepare(model).reader(runners[0].inputs, seed=1).default().arrays
+        signature = Signature(runners[0].inputs, runners[0].outputs)
+        samples = prepare(model).reader(signature, seed=1).default().arrays
         first, *rest = (run_batches(runner, samples) for runner in runners)
         for outputs in rest:
             for name, expected in first.items():

@@ -157,7 +157,7 @@ def test_model_made_by_hand_reads_texts_with_its_backbones_tokenizer() -> None:
     model = keras.Model(backbone.input, keras.layers.Dense(2)(backbone.output["pooled"]))
     sizes: Any = (np.int64(12), np.int64(1))
     source = prepare(model)
-    samples = source.reader(source.signature(*sizes).inputs)
+    samples = source.reader(source.signature(*sizes))
     assert samples.read(["abc", "ab"], "samples").source == "2 given texts"
 
 

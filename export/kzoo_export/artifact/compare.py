@@ -1,13 +1,13 @@
 """Compare the outputs of a file with those of its model, each as its kind asks."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from kzoo_export.artifact.files import Runner, run_batches
-from kzoo_export.artifact.verification import Comparison, Verification
+from kzoo_export.artifact.verification import Accuracy, Comparison, Verification
 from kzoo_export.recipe import Recipe
 from kzoo_export.spec import Signature
 from kzoo_export.trials import Trial
@@ -56,21 +56,34 @@ def compare(
             f"Received: a model with {list(expected)}"
         )
     samples = trials[0].samples
+    accuracies: tuple[Accuracy, ...] = ()
+    compared: list[Comparison] = []
+    for trial in trials:
+        actual = run_batches(runner, trial.samples.arrays, trial.batch_size)
+        found = compare_outputs(actual, trial.outputs, trial.samples.arrays, signature)
+        compared += [dataclasses.replace(each, size=trial.size) for each in found]
+        # Of samples that are cut, the labels say less.
+        accuracies = accuracies or _accuracies(actual, trial)
     return Verification(
-        outputs=tuple(found for trial in trials for found in _compare(runner, trial, signature)),
+        outputs=tuple(compared),
         tolerance=recipe.tolerance,
         num_samples=len(samples),
         samples=samples.source,
         judged_as=judged_as or recipe.name,
+        accuracies=accuracies,
     )
 
 
-def _compare(runner: Runner, trial: Trial, signature: Signature) -> Iterator[Comparison]:
-    """Run a file on samples in one size and compare all outputs."""
-    arrays = trial.samples.arrays
-    outputs = run_batches(runner, arrays, trial.batch_size)
-    for compared in compare_outputs(outputs, trial.outputs, arrays, signature):
-        yield dataclasses.replace(compared, size=trial.size)
+def _accuracies(actual: Arrays, trial: Trial) -> tuple[Accuracy, ...]:
+    """Compare the outputs of a file, and those of its model, with the labels of the samples."""
+
+    def share(logits: np.ndarray, labels: np.ndarray) -> float:
+        return float(np.mean(logits.argmax(axis=1) == labels))
+
+    return tuple(
+        Accuracy(name, share(trial.outputs[name], labels), share(actual[name], labels))
+        for name, labels in trial.samples.labels.items()
+    )
 
 
 def compare_outputs(

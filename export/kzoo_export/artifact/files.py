@@ -19,6 +19,8 @@ from kzoo_export.errors import ExportError
 from kzoo_export.spec import TensorSpec, format_of
 from kzoo_export.trials import run_rows
 
+_NOTHING: Mapping[Path, Path] = {}
+
 
 class Runner(Protocol):
     """A loaded file: a function from arrays by name to arrays by name."""
@@ -158,7 +160,7 @@ def _terminating_by_exception() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def save(reports: Mapping[Path, Report]) -> None:
+def save(reports: Mapping[Path, Report], assets: Mapping[Path, Path] = _NOTHING) -> None:
     """Copy verified files to their final names, each with its report beside it.
 
     Everything is first written in full under hidden names in the target folders; only then are
@@ -166,6 +168,7 @@ def save(reports: Mapping[Path, Report]) -> None:
 
     Args:
         reports: The report of each file that waits in the working folder.
+        assets: Of some of these files, the folder that goes beside it.
 
     Raises:
         ExportError: If a file cannot be written, for want of space or of rights. Nothing is left.
@@ -181,11 +184,43 @@ def save(reports: Mapping[Path, Report]) -> None:
                 shutil.copyfile(source, file[0])
                 as_json[0].write_text(report.to_json(), encoding="utf-8")
                 as_markdown[0].write_text(report.to_markdown(), encoding="utf-8")
+                if source in assets:
+                    folder = stack.enter_context(_partial(assets_of(target)))
+                    shutil.copytree(assets[source], folder[0])
+                    finished.append(folder)
             except OSError as error:
-                raise ExportError(f"{target} could not be written: {error.strerror}") from error
+                raise ExportError(f"{target} could not be written: {_reason(error)}") from error
             finished += [file, as_json, as_markdown]
         for partial, final in finished:
-            partial.replace(final)
+            _put(partial, final)
+
+
+def assets_of(path: str | Path) -> Path:
+    """Name the folder beside a file that has what it takes to feed it texts and read its answers.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The folder.
+    """
+    return Path(f"{path}.assets")
+
+
+def _reason(error: OSError) -> str:
+    """Say why a file or a folder could not be written."""
+    reasons = error.args[0] if isinstance(error, shutil.Error) else None
+    return str(reasons[0][-1] if reasons else error.strerror)
+
+
+def _put(partial: Path, final: Path) -> None:
+    """Give a finished file or folder its name, for which a folder of files must first make room."""
+    if not (partial.is_dir() and final.exists()):
+        partial.replace(final)
+        return
+    with _partial(final.with_name(f"{final.name}.old")) as (old, _):
+        final.replace(old)
+        partial.replace(final)
 
 
 @contextlib.contextmanager
@@ -195,4 +230,6 @@ def _partial(final: Path) -> Iterator[tuple[Path, Path]]:
     try:
         yield partial, final
     finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
         partial.unlink(missing_ok=True)

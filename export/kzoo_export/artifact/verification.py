@@ -60,14 +60,27 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """The share of samples whose label is the largest logit, of a model and of its file."""
+
+    output: str
+    model: float
+    file: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Verification(Document):
-    """Every output of a file against its model, on samples no calibration saw."""
+    """Every output of a file against its model, on samples no calibration saw.
+
+    `accuracies` is empty unless the samples had labels.
+    """
 
     outputs: tuple[Comparison, ...]
     tolerance: Tolerance
     num_samples: int
     samples: str
     judged_as: str
+    accuracies: tuple[Accuracy, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -106,7 +119,15 @@ class Verification(Document):
             f"{bounds.cosine_min:g}",
             f"{bounds.agreement:g}",
         )
-        return [table]
+        return [table, *map(self._accuracy_table, self.accuracies)]
+
+    def _accuracy_table(self, accuracy: Accuracy) -> Table:
+        table = open_table(f"Accuracy of {accuracy.output} on {self.num_samples} labels")
+        for column in ("model", "file", "file - model"):
+            table.add_column(column, justify="right", no_wrap=True)
+        difference = accuracy.file - accuracy.model
+        table.add_row(f"{accuracy.model:.4f}", f"{accuracy.file:.4f}", f"{difference:+.4f}")
+        return table
 
     def _legend(self) -> Iterator[str]:
         """Say what the columns are, and what a reader must know of the rows."""

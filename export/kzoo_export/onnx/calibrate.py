@@ -7,9 +7,9 @@ import numpy as np
 import onnx_ir as ir
 
 from kzoo_export.artifact.compare import compare_with
+from kzoo_export.calibration import check_measured
 from kzoo_export.gptq import Moments, merge, moments_of
 from kzoo_export.onnx.passes.graph import products
-from kzoo_export.samples import check_measured
 from kzoo_export.spec import Signature
 from kzoo_export.trials import batches, run_rows
 

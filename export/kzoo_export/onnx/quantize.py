@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
+from kzoo_export.calibration import enough
 from kzoo_export.gptq import Choice
 from kzoo_export.mixed import alike, fewest, most_trials, widen
 from kzoo_export.onnx.convert import write
@@ -23,7 +24,6 @@ from kzoo_export.recipe import (
     Numbers,
     Recipe,
 )
-from kzoo_export.samples import enough
 from kzoo_export.spec import NOTHING_DECLARED, Signature
 
 Samples = Mapping[str, np.ndarray]

@@ -11,6 +11,7 @@ import numpy as np
 from kzoo.arguments import check_positive_integers
 from kzoo.models.backbone import find_tokenizer
 from kzoo_export.errors import beginning
+from kzoo_export.labels import find_classes
 from kzoo_export.samples import Reader, Samples
 from kzoo_export.source.forms import as_functional, in_float32
 from kzoo_export.source.kinds import Kinds, find_kinds, vocabularies
@@ -102,18 +103,24 @@ class Source:
         own = named_inputs(self.model)
         return tuple(entry.filled(own[entry.name].shape) for entry in inputs)
 
-    def reader(self, inputs: tuple[TensorSpec, ...], seed: int = 0) -> Reader:
+    def reader(self, signature: Signature, seed: int = 0) -> Reader:
         """Prepare to read samples.
 
         Args:
-            inputs: What they must fit.
+            signature: What they must fit.
             seed: Seed of random samples.
 
         Returns:
-            The reader, which knows the model's vocabularies and tokenizer.
+            The reader, which knows the model's vocabularies, tokenizer and classes.
         """
-        tokenizer = find_tokenizer(self.model)
-        return Reader(inputs, self.vocabularies, tokenizer, seed, self.kinds.inputs)
+        return Reader(
+            signature.inputs,
+            self.vocabularies,
+            find_tokenizer(self.model),
+            seed,
+            self.kinds.inputs,
+            find_classes(signature, getattr(self.model, "labels", None)),
+        )
 
     def trials(self, inputs: tuple[TensorSpec, ...], samples: Samples) -> tuple[Trial, ...]:
         """Compute the reference in every size that a file is verified at.

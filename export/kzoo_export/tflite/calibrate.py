@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kzoo_export.calibration import check_measured
 from kzoo_export.gptq import Moments, merge, moments_of
-from kzoo_export.samples import check_measured
 from kzoo_export.tflite import flatbuffer
 from kzoo_export.trials import batches, run_rows
 

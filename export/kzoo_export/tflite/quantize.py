@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kzoo_export.assign import ABILITIES, Abilities, assign, check_numbers
+from kzoo_export.calibration import enough
 from kzoo_export.gptq import Choice, Moments, merge
 from kzoo_export.mixed import widen
 from kzoo_export.progress import Progress, part, silent, told
@@ -22,7 +23,6 @@ from kzoo_export.recipe import (
     Numbers,
     Recipe,
 )
-from kzoo_export.samples import enough
 from kzoo_export.spec import NOTHING_DECLARED, Signature
 from kzoo_export.tflite import flatbuffer
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import kzoo
+from kzoo.scores import score
 from kzoo.tasks import TextClassifier, TokenCrossentropy
-from kzoo.tasks.scores import score
 from kzoo.tasks.text_batches import TextBatches
 from kzoo.training import AdamW, WarmupLinearDecay
 from kzoo_export import export

@@ -201,7 +201,7 @@ def test_class_weights_are_those_of_pytorch():
 
 
 def _texts(texts):
-    from kzoo.tasks.text_batches import read_texts
+    from kzoo.data.texts import read_texts
 
     return read_texts("x", texts)
 

@@ -20,6 +20,7 @@ FILES = {
     "README.md",
     "confusion.png",
     "curves.png",
+    "calibration.jsonl",
     "held_out.jsonl",
     "huggingface",
     "model.keras",
@@ -55,8 +56,10 @@ def test_run_holds_what_was_made_and_measured(unbroken) -> None:
     assert {path.name for path in out.iterdir()} == FILES
     assert json.loads((out / "run.json").read_text()) == result
     held_out = read_labeled(out / "held_out.jsonl").parts["all"]
+    calibration = read_labeled(out / "calibration.jsonl").parts["all"]
     hashes = json.loads((out / "split.json").read_text())
     assert hashes["test"] == hashes_of(held_out)
+    assert hashes["train"] == hashes_of(calibration)
     assert {name: len(rows) for name, rows in hashes.items()} == result["rows"]
     assert not set(hashes["test"]) & {*hashes["train"], *hashes["validation"]}
     # What is written is what was measured.
@@ -186,7 +189,14 @@ def test_commands(tmp_path) -> None:
     )
     assert "at least one text" in run_command("predict", out, code=1).stderr
 
-    run_command("export", out, tmp_path / "a.onnx", "--length", 40)
+    run_command("export", out, tmp_path / "a.onnx")
     report = json.loads((tmp_path / "a.onnx.report.json").read_text())
     assert report["verification"]["outputs"][0]["name"] == "logits"
-    assert report["verification"]["samples"] == f"{result['rows']['test']} given texts"
+    rows = result["rows"]["test"]
+    assert report["verification"]["samples"] == f"{rows} given texts with labels"
+    accuracy = result["scores"]["accuracy"]
+    assert report["verification"]["accuracies"] == [
+        {"output": "logits", "model": accuracy, "file": accuracy}
+    ]
+    done = run_command("predict", tmp_path / "a.onnx", "a dfe", "c hh", "--json")
+    assert [record["label"] for record in json.loads(done.stdout)] == expected.labels
