@@ -8,9 +8,24 @@ import pytest
 
 import kzoo
 from tests.kzoo.models.families import CONVERTED
-from tests.proofs import costs, coverage, families, foreign_models, peers, pretraining, recipes
+from tests.kzoo.models.tiny import tiny_backbone
+from tests.kzoo.tasks.letters import letters
+from tests.proofs import (
+    costs,
+    coverage,
+    families,
+    finetune,
+    foreign_models,
+    peers,
+    pretraining,
+    recipes,
+)
+from tests.proofs.labeled import Set
 
 pytestmark = pytest.mark.once
+
+SETS = {"bbc": "bbc", "tweets": "tweets.csv"}
+TOY = (2, 32, 32, 8, 1, ("torch",), {"onnx": ("dynamic_int8",)}, False)
 
 
 def test_models_of_other_libraries(tmp_path: Path) -> None:
@@ -33,6 +48,30 @@ def test_coverage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = tmp_path / "bert_onnx.json"
     answer.write_text(json.dumps({**json.loads(answer.read_text()), "float16": "refused"}))
     assert not coverage.run(tmp_path, *tried)
+
+
+def test_fine_tuning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kzoo.save_huggingface(tiny_backbone(with_tokenizer=True), tmp_path / "tiny")
+    texts, labels = letters(60)
+    rows = ["text,label"]
+    for index, label in enumerate(labels):
+        rows.append(f"{texts[index]} {index:b},{label}")
+        (tmp_path / "bbc" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bbc" / label / f"{index}.txt").write_text(f"{texts[index]} {index:b}")
+    (tmp_path / "tweets.csv").write_text("\n".join(rows))
+    sets = {name: Set(tmp_path / path, 24, 1, 0.9) for name, path in SETS.items()}
+    proof = tmp_path / "proof"
+    assert finetune.run(proof, finetune.Size(str(tmp_path / "tiny"), *TOY), sets)
+    table = capsys.readouterr().out
+    assert "dynamic_int8, onnx" in table
+    assert "± standard error" in table
+    # Nothing is done twice, and what misses its goal is no success.
+    done = {path: path.stat().st_mtime_ns for path in proof.glob("*.json")}
+    assert len(done) == 2 * 2 * 2 + 2 + 1
+    assert not finetune.run(
+        proof, finetune.Size(str(tmp_path / "tiny"), *TOY)._replace(goals=True), sets
+    )
+    assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
 def test_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,16 @@ import importlib
 import sys
 from pathlib import Path
 
-PROOFS = ("costs", "coverage", "families", "foreign_models", "peers", "pretraining", "recipes")
+PROOFS = (
+    "costs",
+    "coverage",
+    "families",
+    "finetune",
+    "foreign_models",
+    "peers",
+    "pretraining",
+    "recipes",
+)
 
 
 def main() -> int:
