@@ -67,6 +67,14 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Give all labels the same weight in the loss.")
     ] = False,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            help="Train low-rank changes of this rank, and the head, in place of all weights.",
+            metavar="RANK",
+            min=1,
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option(help=f"{', '.join(PRECISIONS)}.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
     as_json: Json = False,
@@ -106,6 +114,7 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
             learning_rate,
             patience,
             "balanced" if balanced else None,
+            lora,
             seed,
             progress,
             {
@@ -157,13 +166,20 @@ def _describe(result: dict[str, Any]) -> dict[str, str]:
         rows["removed"] = ", ".join(f"{count:,} {name}" for name, count in removed.items())
     return {
         **rows,
-        "model": f"{result['model']}, {result['parameters']:,} parameters",
+        "model": f"{result['model']}, {_parameters(result)}",
         "epochs": f"{result['epochs']}, weights of epoch {result['best_epoch']}",
         "time": clock(result["seconds"]),
         "accuracy": f"{scores['accuracy']:.4f}",
         "macro F1": f"{scores['macro_f1']:.4f}",
         "written": "model.keras, huggingface, README.md, curves.png, confusion.png",
     }
+
+
+def _parameters(result: dict[str, Any]) -> str:
+    """Say how many parameters there are and, where not all are, how many were trained."""
+    count, trained = result["parameters"], result["trained_parameters"]
+    few = f", {trained:,} trained ({trained / count:.2%})" if trained < count else ""
+    return f"{count:,} parameters{few}"
 
 
 def _by_label(result: dict[str, Any]) -> Any:

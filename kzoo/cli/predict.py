@@ -25,8 +25,18 @@ def predict_texts(
     input: Annotated[
         Path | None,
         typer.Option(
-            help="Text file, one text a line.", metavar="FILE", exists=True, dir_okay=False
+            help="Text file, one text a line; or a `.csv`, `.tsv` or `.jsonl` file, whose columns "
+            "are guessed.",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
         ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Column of texts of such a file.", metavar="COLUMN")
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="Column of second texts.", metavar="COLUMN")
     ] = None,
     output: Annotated[
         Path | None,
@@ -35,7 +45,7 @@ def predict_texts(
     batch_size: Annotated[int, typer.Option(help="Texts in a batch.", min=1)] = 32,
     as_json: Json = False,
 ) -> None:
-    """Tell the labels of texts, and how probable they are.
+    """Tell the labels of texts, or of pairs of texts, and how probable they are.
 
     Examples: `kzoo predict run "a text" "another"`,
     `kzoo predict clf.tflite --input texts.txt --output labels.csv`
@@ -44,7 +54,7 @@ def predict_texts(
         raise ValueError(
             f"`--output` must end in {' or '.join(_WRITERS)}. Received: --output {output}"
         )
-    given = [*(texts or ()), *(read_lines(input) or ())]
+    given = [*(texts or ()), *_read(input, text, pair)]
     if not given:
         raise ValueError("`TEXT...` or `--input` must have at least one text. Received: none")
     with progress_bar(f"Predict {len(given):,} texts") as progress:
@@ -54,11 +64,11 @@ def predict_texts(
         predicted = classifier.predict(given, batch_size=batch_size)
     records: list[dict[str, Any]] = [
         {
-            "text": text,
+            **({"text": each} if isinstance(each, str) else {"text": each[0], "pair": each[1]}),
             "label": label,
             "probabilities": dict(zip(classifier.labels, map(float, row), strict=True)),
         }
-        for text, label, row in zip(given, predicted.labels, predicted.probabilities, strict=True)
+        for each, label, row in zip(given, predicted.labels, predicted.probabilities, strict=True)
     ]
     if output is not None:
         _WRITERS[output.suffix](output, records)
@@ -71,8 +81,24 @@ def predict_texts(
         table.add_column("text", no_wrap=True, overflow="ellipsis")
         for record in records:
             best = record["probabilities"][record["label"]]
-            table.add_row(record["label"], f"{best:.4f}", " ".join(record["text"].split()))
+            shown = (" ".join(record[name].split()) for name in ("text", "pair") if name in record)
+            table.add_row(record["label"], f"{best:.4f}", " | ".join(shown))
         print_table("Predictions", table)
+
+
+def _read(path: Path | None, text: str | None, pair: str | None) -> list[Any]:
+    """Read the texts of a file."""
+    from kzoo.data.labeled import read_unlabeled
+    from kzoo.data.tables import is_table
+
+    if path is not None and is_table(path):
+        return read_unlabeled(path, text, pair)
+    for name, column in (("--text", text), ("--pair", pair)):
+        if column is not None:
+            raise ValueError(
+                f"`{name}` must come with an `--input` that has columns. Received: {name} {column}"
+            )
+    return read_lines(path) or []
 
 
 def _load(source: str) -> Any:
@@ -101,10 +127,11 @@ def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
     labels = list(records[0]["probabilities"])
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["text", "label", *(f"probability of {label}" for label in labels)])
+        names = [name for name in ("text", "pair", "label") if name in records[0]]
+        writer.writerow([*names, *(f"probability of {label}" for label in labels)])
         for record in records:
             shares = (f"{share:.6f}" for share in record["probabilities"].values())
-            writer.writerow([record["text"], record["label"], *shares])
+            writer.writerow([*(record[name] for name in names), *shares])
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": write_json_lines}

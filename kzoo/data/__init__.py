@@ -2,7 +2,7 @@
 
 from kzoo.data.dataset import pretraining_dataset
 from kzoo.data.held_out import held_out_batches, unigram_accuracy
-from kzoo.data.labeled import LabeledTexts, read_labeled
+from kzoo.data.labeled import LabeledTexts, read_labeled, read_unlabeled
 from kzoo.data.masking import MaskingVocabulary, mask_tokens
 from kzoo.data.prepare import prepare
 from kzoo.data.sample import sample_texts
@@ -19,6 +19,7 @@ __all__ = [
     "prepare",
     "pretraining_dataset",
     "read_labeled",
+    "read_unlabeled",
     "sample_texts",
     "unigram_accuracy",
 ]

@@ -122,6 +122,37 @@ def read_labeled(
     return LabeledData(parts, {"text": "*.txt", "label": "folder"})
 
 
+def read_unlabeled(
+    source: str | os.PathLike[str], text: str | None = None, pair: str | None = None
+) -> list[Any]:
+    """Read texts, or pairs of texts, of a table; what else it has is left out.
+
+    Args:
+        source: A `.csv`, `.tsv` or `.jsonl` file, also compressed, as for `read_labeled`.
+        text: Name of the column of texts. By default it is guessed.
+        pair: Name of the column of second texts. By default it is guessed.
+
+    Returns:
+        Texts, or pairs of texts.
+
+    Raises:
+        ValueError: If something is not as it must be; the message has the file and the line.
+    """
+    path, wanted = Path(source), {"text": text, "pair": pair, "label": None}
+    columns: dict[str, str] = {}
+    found = LabeledTexts([], None, [])
+    for line, record in read_rows(path):
+        if not columns:
+            columns = _choose_columns(list(record), wanted, path, needed=("text",))
+            found = LabeledTexts([], [] if "pair" in columns else None, [])
+        for name, column in (("text", found.texts), ("pair", found.seconds)):
+            if column is not None:
+                column.append(_value(name, record, columns[name], f"line {line} of {path}"))
+    if not columns:
+        raise ValueError(f"`source` must have at least one row. Received: {path}")
+    return found.x
+
+
 def _read_file(path: Path, wanted: Mapping[str, str | None]) -> LabeledData:
     """Read a file, in parts where it has a column for them."""
     found, columns, names = _read_table(path, wanted)
@@ -181,9 +212,12 @@ def _value(name: str, record: Mapping[str, Any], column: str, where: str) -> str
 
 
 def _choose_columns(
-    names: Sequence[str], wanted: Mapping[str, str | None], path: Path
+    names: Sequence[str],
+    wanted: Mapping[str, str | None],
+    path: Path,
+    needed: Sequence[str] = ("text", "label"),
 ) -> dict[str, str]:
-    """Decide which columns have the texts and the labels."""
+    """Decide which columns have the texts and the labels; what is not needed may be missing."""
     for argument, column in wanted.items():
         if column is not None and column not in names:
             raise ValueError(
@@ -197,7 +231,7 @@ def _choose_columns(
         "label": wanted["label"] or _first(known, _LABEL),
     }
     rest = [name for name in names if name not in {*chosen.values(), *taken, known.get("split")}]
-    missing = [name for name in chosen if chosen[name] is None]
+    missing = [name for name in needed if chosen[name] is None]
     # The only column that is left.
     if len(missing) == 1 and len(rest) == 1:
         chosen[missing.pop()] = rest[0]
@@ -209,7 +243,7 @@ def _choose_columns(
     second = wanted["pair"]
     if second is None and wanted["text"] is None:
         second = known.get(_PAIRS.get(str(chosen["text"]).lower(), ""))
-    if len({*chosen.values(), second}) < 3:
+    if len({*chosen.values(), second}) < 3 and all(chosen.values()):
         raise ValueError(f"The columns must be different. Received: {chosen}, pair={second!r}")
     columns = {**chosen, "pair": second, "split": known.get("split")}
     return {name: column for name, column in columns.items() if column}

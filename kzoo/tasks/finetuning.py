@@ -17,6 +17,7 @@ from kzoo.data.splitting import hash_of, hashes_of
 from kzoo.json_file import read_json_object, write_json, write_json_lines
 from kzoo.models import save, save_huggingface
 from kzoo.tasks.model_card import write_card
+from kzoo.training.lora import lora
 from kzoo.training.plots import plot_confusion, plot_history
 from kzoo.training.runs import COPIES, check_new_folder, check_room, check_same
 
@@ -37,6 +38,7 @@ def finetune(
     learning_rate: float | None = None,
     patience: int | None = None,
     class_weight: Mapping[str, float] | str | None = None,
+    lora_rank: int | None = None,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
     facts: Mapping[str, Any] | None = None,
@@ -60,6 +62,8 @@ def finetune(
         patience: Epochs without a lower loss on `validation` after which training stops; by default
             all are made.
         class_weight: As for `TextClassifier.fit`.
+        lora_rank: Train low-rank changes of this rank, and the head, in place of all weights; see
+            `kzoo.training.lora`.
         seed: Seed of everything random.
         progress: Called with each step and the fraction that is done.
         facts: What else `run.json` and the model card say, of JSON types: `model`, `license`,
@@ -82,7 +86,8 @@ def finetune(
     out, report = pathlib.Path(out), progress or (lambda step, fraction: None)
     started = time.monotonic()
     known: dict[str, Any] = json.loads(json.dumps(facts or {}))
-    with _begun(out, classifier, known):
+    adapted = lora(classifier, lora_rank, seed=seed) if lora_rank else contextlib.nullcontext()
+    with _begun(out, classifier, known), adapted as trained:
         keras.utils.set_random_seed(seed)
         train, validation = parts["train"], parts.get("validation")
         fitted = classifier.fit(
@@ -111,6 +116,7 @@ def finetune(
         "rows": {part: len(data.texts) for part, data in parts.items()},
         "data_hash": hash_of(parts),
         "parameters": classifier.count_params(),
+        "trained_parameters": trained or classifier.count_params(),
         "epochs": len(history["loss"]),
         "best_epoch": best.index(min(best)) + 1 if best else len(history["loss"]),
         "batch_size": batch_size,

@@ -79,6 +79,8 @@ def _training(result: Mapping[str, Any]) -> Iterator[list[str]]:
     yield ["rows", ", ".join(f"{part} {count:,}" for part, count in result["rows"].items())]
     yield ["SHA-256 of the data", f"`{result['data_hash']}`"]
     yield ["parameters", f"{result['parameters']:,}"]
+    if result["trained_parameters"] < result["parameters"]:
+        yield ["trained parameters", f"{result['trained_parameters']:,} (LoRA)"]
     yield ["tokens of a text", f"at most {result['length']}"]
     yield ["epochs", f"{result['epochs']}, weights of epoch {result['best_epoch']}"]
     for name in ("batch_size", "learning_rate", "class_weight", "seed"):

@@ -82,6 +82,7 @@ def fit_texts(
         "seed": seed,
         "patience": patience,
         "class_weight": weights.tolist(),
+        "trained": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "backend": keras.config.backend(),
     }
     keeper = EpochCheckpoint(given.get("checkpoint"), settings, patience, seed)

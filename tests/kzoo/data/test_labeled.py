@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from kzoo.data.labeled import LabeledTexts, read_labeled
+from kzoo.data.labeled import LabeledTexts, read_labeled, read_unlabeled
 from kzoo.data.splitting import clean, hash_of, hashes_of, split
 
 pytestmark = pytest.mark.once
@@ -194,3 +194,25 @@ def test_hashes_tell_rows_apart() -> None:
     assert hash_of({"train": one}) != hash_of({"test": one})
     assert hash_of({"train": one}) != hash_of({"train": one._replace(labels=["y"])})
     assert hash_of({"train": one, "test": two}) == hash_of({"test": two, "train": one})
+
+
+def test_texts_without_labels(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    for content, options, expected in (
+        ("id,text\n1,one\n2,two\n", {}, ["one", "two"]),
+        ("utterance\none\n", {}, ["one"]),
+        ("label,utterance\nx,one\n", {}, ["one"]),
+        ("sentence1,sentence2,label\none,two,x\n", {}, [("one", "two")]),
+        ("a,b\none,two\n", {"text": "b"}, ["two"]),
+        ("a,b\none,two\n", {"text": "b", "pair": "a"}, [("two", "one")]),
+    ):
+        path.write_text(content)
+        assert read_unlabeled(path, **options) == expected
+    for content, message in (
+        ("a,b\none,two\n", "`text` must name a column of"),
+        ("text,b\n ,two\n", "`text` must be a string that is not empty. .* in line 2 of"),
+        ("text\n", "at least one row"),
+    ):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            read_unlabeled(path)

@@ -10,6 +10,7 @@ import kzoo
 from kzoo.data.labeled import LabeledTexts, read_labeled
 from kzoo.data.splitting import hashes_of, make_parts
 from kzoo.tasks import TextClassifier, finetune
+from kzoo_export import load_classifier
 from tests.commands import run as run_command
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo.tasks.letters import letters
@@ -104,6 +105,16 @@ def test_interrupted_run_ends_like_an_unbroken_one(unbroken, tmp_path) -> None:
         run(new(), tmp_path / "run", facts=facts)
 
 
+def test_low_rank_changes_are_merged_and_counted(tmp_path) -> None:
+    result = run(new(), tmp_path / "run", epochs=1, lora_rank=2)
+    loaded = kzoo.load(tmp_path / "run" / "model.keras")
+    assert loaded.count_params() == result["parameters"]
+    assert f"{result['trained_parameters']:,} (LoRA)" in (tmp_path / "run/README.md").read_text()
+    held_out = read_labeled(tmp_path / "run" / "held_out.jsonl").parts["all"]
+    scores = loaded.evaluate(held_out.x, held_out.labels)
+    assert scores.loss == pytest.approx(result["scores"]["loss"], rel=1e-5)
+
+
 def test_mistakes_leave_nothing(tmp_path) -> None:
     out = tmp_path / "run"
     for options, message in (
@@ -111,6 +122,7 @@ def test_mistakes_leave_nothing(tmp_path) -> None:
         ({"learning_rate": -1.0}, "`learning_rate` must be a positive number"),
         ({"class_weight": {"z": 1.0}}, "`class_weight` must be labels"),
         ({"patience": 0}, "`patience` must be a positive integer"),
+        ({"lora_rank": -1}, "`rank` must be a positive integer"),
     ):
         with pytest.raises(ValueError, match=message):
             run(new(), out, **options)
@@ -200,3 +212,16 @@ def test_commands(tmp_path) -> None:
     ]
     done = run_command("predict", tmp_path / "a.onnx", "a dfe", "c hh", "--json")
     assert [record["label"] for record in json.loads(done.stdout)] == expected.labels
+    predict_pairs(out, tmp_path / "a.onnx")
+
+
+def predict_pairs(out, file) -> None:
+    pairs = file.with_name("pairs.tsv")
+    pairs.write_text("label\tpremise\thypothesis\nx\ta d\tf\nx\tc d\te\n")
+    done = run_command("predict", file, "--input", pairs, "--json")
+    records = json.loads(done.stdout)
+    assert [(record["text"], record["pair"]) for record in records] == [("a d", "f"), ("c d", "e")]
+    expected = load_classifier(file).predict([("a d", "f"), ("c d", "e")])
+    assert [record["label"] for record in records] == expected.labels
+    done = run_command("predict", out, "a", "--text", "x", code=1)
+    assert "`--text` must come with an `--input` that has columns" in done.stderr
