@@ -15,6 +15,7 @@ from kzoo_export.artifact.files import assets_of
 from kzoo_export.artifact.verification import Accuracy
 from kzoo_export.labels import Classes
 from tests.kzoo.models.tiny import tiny_backbone
+from tests.kzoo.tasks.families import BACKBONES, family_classifier
 from tests.kzoo.tasks.letters import letters
 
 LABELS = ["a", "b", "c"]
@@ -168,6 +169,19 @@ def test_folder_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(ExportError, match="could not be written: No space left on device"):
         export(classifier(), tmp_path / "a.onnx", length=16)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("family", BACKBONES)
+def test_every_family_is_trained_and_exported(family: str, tmp_path: Path) -> None:
+    """In every recipe by `make proof PROOF=coverage`."""
+    model = family_classifier(family)
+    texts, labels = letters(40, seed=1)
+    given = {"samples": (texts, labels), "calibration": letters(40, seed=2)[0]}
+    report = export(model, tmp_path / "a.onnx", "dynamic_int8", length=32, **given)
+    (accuracy,) = report.verification.accuracies
+    assert accuracy.model == model.evaluate(texts, labels).accuracy > 0.6
+    assert load_classifier(tmp_path / "a.onnx").predict(["c dd"]).labels == ["c"]
 
 
 @pytest.mark.once

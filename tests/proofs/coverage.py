@@ -1,26 +1,32 @@
-"""Every family of the zoo in every recipe and both formats, made and verified.
+"""Every family of the zoo, and classifiers, in every recipe and both formats, made and verified.
 
 A family in one format is done once its `.json` is in the folder.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
+import keras
 from rich.console import Console
 from rich.table import Table
 
 from kzoo_export import RECIPES, ExportError, export
 from tests.kzoo.models.families import CONVERTED
+from tests.kzoo.tasks.families import BACKBONES, family_classifier
+from tests.kzoo.tasks.letters import letters
 from tests.kzoo_export.checks import recipes_of
 from tests.kzoo_export.models import family_model
 
 FORMATS = ("tflite", "onnx")
 LENGTH = 16
+# Trained on texts, which they are also verified on.
+CLASSIFIERS = {f"{name} classifier": name for name in BACKBONES}
 
 
 def run(
     folder: Path,
-    families: tuple[str, ...] = tuple(CONVERTED),
+    families: tuple[str, ...] = (*CONVERTED, *CLASSIFIERS),
     formats: tuple[str, ...] = FORMATS,
     recipes: tuple[str, ...] = tuple(RECIPES),
 ) -> bool:
@@ -50,11 +56,16 @@ def judge(
     """Export a family in every recipe: the least cosine, or what went wrong."""
     print(f"{family} {format} ...", flush=True)
     found: dict[str, float | str] = {}
-    model = family_model(family)
     path = folder / f"made.{format}"
+    samples: dict[str, Any] = {}
+    if family in CLASSIFIERS:
+        model: keras.Model = family_classifier(CLASSIFIERS[family])
+        samples = {"samples": letters(64, 1), "calibration": letters(64, 2)[0]}
+    else:
+        model = family_model(family)
     for name in (name for name in recipes if name in recipes_of(format)):
         try:
-            verification = export(model, path, name, length=LENGTH).verification
+            verification = export(model, path, name, length=LENGTH, **samples).verification
         except ExportError as error:
             found[name] = str(error)
         else:

@@ -64,9 +64,9 @@ def run(folder: Path, size: Size = Size(), sets: Mapping[str, Set] | None = None
     with children(size.model) as child:
         met = [
             _scores(folder, size, sets),
-            _beside(folder, size, sets, child),
             _files(folder, size, sets),
             _speed(folder, size, sets, child),
+            _beside(folder, size, sets, child),
         ]
     return all(met) or not size.goals
 
