@@ -119,15 +119,20 @@ class Verification(Document):
             f"{bounds.cosine_min:g}",
             f"{bounds.agreement:g}",
         )
-        return [table, *map(self._accuracy_table, self.accuracies)]
+        return [table, *self._accuracy_tables()]
 
-    def _accuracy_table(self, accuracy: Accuracy) -> Table:
-        table = open_table(f"Accuracy of {accuracy.output} on {self.num_samples} labels")
-        for column in ("model", "file", "file - model"):
+    def _accuracy_tables(self) -> Iterator[Table]:
+        """Lay out one line for each output that the samples have labels of."""
+        if not self.accuracies:
+            return
+        table = open_table("Accuracy")
+        table.add_column("output", overflow="fold")
+        for column in ("labels", "model", "file", "file - model"):
             table.add_column(column, justify="right", no_wrap=True)
-        difference = accuracy.file - accuracy.model
-        table.add_row(f"{accuracy.model:.4f}", f"{accuracy.file:.4f}", f"{difference:+.4f}")
-        return table
+        for each in self.accuracies:
+            shares = (f"{each.model:.4f}", f"{each.file:.4f}", f"{each.file - each.model:+.4f}")
+            table.add_row(each.output, str(self.num_samples), *shares)
+        yield table
 
     def _legend(self) -> Iterator[str]:
         """Say what the columns are, and what a reader must know of the rows."""
