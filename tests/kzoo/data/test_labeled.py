@@ -216,3 +216,12 @@ def test_texts_without_labels(tmp_path) -> None:
         path.write_text(content)
         with pytest.raises(ValueError, match=message):
             read_unlabeled(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_long_texts_are_read_whole(name, tmp_path) -> None:
+    text = "word " * 20_000 + "end"
+    row = json.dumps({"text": text, "label": "x"}) if name == "a.jsonl" else None
+    separator = {"a.csv": ",", "a.tsv": "\t"}.get(name)
+    (tmp_path / name).write_text(row or f"text{separator}label\n{text}{separator}x\n")
+    assert read_labeled(tmp_path / name).parts["all"].texts == [text]

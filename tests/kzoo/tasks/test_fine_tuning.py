@@ -256,3 +256,12 @@ def test_arrays_keep_their_class_weights():
     inputs = classifier.tokenize(_texts(letters(8)[0]))
     history = classifier.fit(inputs, np.zeros(8), class_weight={0: 2.0, 1: 1.0, 2: 1.0}, verbose=0)
     assert len(history.history["loss"]) == 1
+
+
+def test_text_of_100_000_characters_is_truncated() -> None:
+    long, enough = "a" + " d" * 49_999, "a" + " d" * 60
+    model = new()
+    texts, labels = letters(16)
+    model.fit([*texts, long], [*labels, "a"], epochs=1, batch_size=8, verbose=0)
+    probabilities = model.predict([long, enough]).probabilities
+    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=1e-6)

@@ -1,6 +1,9 @@
 """From a table of labeled texts to a classifier in a folder, and back after an interruption."""
 
 import json
+import subprocess
+import sys
+import time
 
 import keras
 import numpy as np
@@ -17,6 +20,7 @@ from tests.kzoo.tasks.letters import letters
 
 pytestmark = pytest.mark.once
 
+COMPARED = ("scores", "history", "best_epoch")
 FILES = {
     "README.md",
     "confusion.png",
@@ -98,7 +102,7 @@ def test_interrupted_run_ends_like_an_unbroken_one(unbroken, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"has epochs=3. Received: epochs=4"):
         run(new(), tmp_path / "run", epochs=4, facts=facts)
     result = run(new(seed=5), tmp_path / "run", facts={**facts, "command": "another"})
-    for name in ("scores", "history", "best_epoch"):
+    for name in COMPARED:
         assert result[name] == expected[name]
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
     with pytest.raises(ValueError, match="`out` must be new, empty or not finished"):
@@ -175,14 +179,15 @@ def test_commands(tmp_path) -> None:
     (tmp_path / "data.csv").write_text("\n".join(["utterance,topic", *lines]))
     out = tmp_path / "run"
     options = ["--length", 40, "--epochs", 12, "--learning-rate", 5e-3, "--batch-size", 8]
-    done = run_command(
-        *("finetune", tmp_path / "data.csv", "--model", tmp_path / "tiny.keras"),
-        *("--out", out, *options),
-    )
+    command = ["finetune", tmp_path / "data.csv", "--model", tmp_path / "tiny.keras", "--out", out]
+    kill_after_an_epoch([*command, *options], out)
+    done = run_command(*command, *options)
     assert "text: utterance, label: topic" in done.stdout
     result = json.loads((out / "run.json").read_text())
     assert f"{result['scores']['accuracy']:.4f}" in done.stdout
     assert result["command"].startswith("kzoo finetune")
+    unbroken = train_unbroken(tmp_path)
+    assert {name: result[name] for name in COMPARED} == {name: unbroken[name] for name in COMPARED}
 
     done = run_command("predict", out, "a dfe", "c hh", "--json")
     records = json.loads(done.stdout)
@@ -213,6 +218,26 @@ def test_commands(tmp_path) -> None:
     done = run_command("predict", tmp_path / "a.onnx", "a dfe", "c hh", "--json")
     assert [record["label"] for record in json.loads(done.stdout)] == expected.labels
     predict_pairs(out, tmp_path / "a.onnx")
+
+
+def kill_after_an_epoch(arguments, out) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "kzoo", *map(str, arguments)])
+    deadline = time.monotonic() + 120
+    while not (out / "checkpoint.safetensors").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert "begun" in json.loads((out / "run.json").read_text())
+
+
+def train_unbroken(folder):
+    """Do in this process what `test_commands` does by two commands."""
+    keras.utils.set_random_seed(0)
+    cleaned = make_parts(read_labeled(folder / "data.csv").parts)
+    model = TextClassifier(kzoo.load(folder / "tiny.keras"), list("abc"), length=40)
+    options = {"batch_size": 8, "learning_rate": 5e-3}
+    return finetune(model, cleaned.parts, folder / "unbroken", 12, **options)
 
 
 def predict_pairs(out, file) -> None:
