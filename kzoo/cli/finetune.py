@@ -60,6 +60,10 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
     epochs: Annotated[int, typer.Option(help="Passes over the texts.", min=1)] = 3,
     batch_size: Annotated[int, typer.Option(help="Texts in a batch.", min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(help="The highest rate, of AdamW.")] = 5e-5,
+    layer_decay: Annotated[
+        float | None,
+        typer.Option(help="Rate of a block against that of the next one, such as 0.9."),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(help="Epochs without a lower validation loss that end training.", min=1),
@@ -112,6 +116,7 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
             epochs,
             batch_size,
             learning_rate,
+            layer_decay,
             patience,
             "balanced" if balanced else None,
             lora,

@@ -17,7 +17,7 @@ from kzoo.scores import Predictions, score, softmax
 from kzoo.tasks.losses import TokenCrossentropy
 from kzoo.tasks.text_batches import check_count, read_labels
 from kzoo.tasks.text_fitting import fit_texts
-from kzoo.training.optimizers import AdamW
+from kzoo.training.optimizers import AdamW, layer_rates
 from kzoo.training.schedules import WarmupLinearDecay
 
 _CHOSEN = "chosen_by_fit"
@@ -109,6 +109,7 @@ class TextClassifier(BackboneWithHead):
         *args: Any,
         validation: tuple[Any, Any] | None = None,
         learning_rate: float | None = None,
+        layer_decay: float | None = None,
         seed: int | None = None,
         patience: int | None = None,
         class_weight: Mapping[str, float] | str | None = None,
@@ -126,6 +127,8 @@ class TextClassifier(BackboneWithHead):
             *args: For Keras, where `x` is no texts.
             validation: Other texts and their labels, measured after every epoch.
             learning_rate: The highest rate, 5e-5 by default; not for a model that you compiled.
+            layer_decay: The rate of a block against that of the next one; see
+                `kzoo.training.layer_rates`. By default all have the same.
             seed: Seed of the order of the texts and of dropout, 0 by default. Layers have drawn
                 their own seeds when they were made.
             patience: Epochs without a lower loss of `validation` after which training stops. With
@@ -147,6 +150,7 @@ class TextClassifier(BackboneWithHead):
         given = {
             "validation": validation,
             "learning_rate": learning_rate,
+            "layer_decay": layer_decay,
             "seed": seed,
             "patience": patience,
             "checkpoint": checkpoint,
@@ -253,28 +257,35 @@ class TextClassifier(BackboneWithHead):
             raise ValueError("Texts need a tokenizer: set `classifier.tokenizer`.")
         return texts.tokenize(self.tokenizer, self.length)
 
-    def choose_optimizer(self, learning_rate: float | None, steps: int) -> None:
+    def choose_optimizer(
+        self, learning_rate: float | None, steps: int, layer_decay: float | None = None
+    ) -> None:
         """Compile a model that nobody else has.
 
         Args:
             learning_rate: The highest rate, or None for that of the class.
             steps: Steps that training takes.
+            layer_decay: The rate of a block against that of the next one.
 
         Raises:
             ValueError: If there is a rate, and an optimizer that has its own.
         """
         if self.compiled and not self._fit_chose():
-            if learning_rate is not None:
-                raise ValueError(
-                    "`learning_rate` is that of the optimizer that the model was compiled with. "
-                    f"Received: learning_rate={learning_rate}"
-                )
+            given = {"learning_rate": learning_rate, "layer_decay": layer_decay}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f"`{name}` is that of the optimizer that the model was compiled with. "
+                        f"Received: {name}={value}"
+                    )
             return
         rate = _LEARNING_RATE if learning_rate is None else learning_rate
         check_positive_numbers(learning_rate=rate)
         schedule = WarmupLinearDecay(rate, steps, int(_WARMUP * steps))
         accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        self.compile(AdamW(schedule), TokenCrossentropy(), weighted_metrics=[accuracy])
+        rates = None if layer_decay is None else layer_rates(self, layer_decay)
+        optimizer = AdamW(schedule, rates=rates)
+        self.compile(optimizer, TokenCrossentropy(), weighted_metrics=[accuracy])
         self._chosen = weakref.ref(self.optimizer)
 
     def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:

@@ -36,6 +36,7 @@ def finetune(
     epochs: int = 3,
     batch_size: int = 32,
     learning_rate: float | None = None,
+    layer_decay: float | None = None,
     patience: int | None = None,
     class_weight: Mapping[str, float] | str | None = None,
     lora_rank: int | None = None,
@@ -59,6 +60,7 @@ def finetune(
         epochs: Most passes over the texts of `train`.
         batch_size: Texts in a batch.
         learning_rate: The highest rate, 5e-5 by default.
+        layer_decay: As for `TextClassifier.fit`.
         patience: Epochs without a lower loss on `validation` after which training stops; by default
             all are made.
         class_weight: As for `TextClassifier.fit`.
@@ -97,6 +99,7 @@ def finetune(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            layer_decay=layer_decay,
             # Of all epochs the best, also where none is too long ago.
             patience=patience or (epochs if validation else None),
             class_weight=class_weight,
@@ -121,6 +124,7 @@ def finetune(
         "best_epoch": best.index(min(best)) + 1 if best else len(history["loss"]),
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "layer_decay": layer_decay,
         "class_weight": class_weight,
         "seed": seed,
         "history": history,

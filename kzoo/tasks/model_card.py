@@ -83,7 +83,7 @@ def _training(result: Mapping[str, Any]) -> Iterator[list[str]]:
         yield ["trained parameters", f"{result['trained_parameters']:,} (LoRA)"]
     yield ["tokens of a text", f"at most {result['length']}"]
     yield ["epochs", f"{result['epochs']}, weights of epoch {result['best_epoch']}"]
-    for name in ("batch_size", "learning_rate", "class_weight", "seed"):
+    for name in ("batch_size", "learning_rate", "layer_decay", "class_weight", "seed"):
         if result[name] is not None:
             yield [name.replace("_", " "), str(result[name])]
 

@@ -38,8 +38,8 @@ def fit_texts(
         fit: Its `fit` of Keras.
         x: The texts.
         y: Their labels.
-        given: What its own `fit` was given of `validation`, `learning_rate`, `seed`, `patience` and
-            `checkpoint`.
+        given: What its own `fit` was given of `validation`, `learning_rate`, `layer_decay`, `seed`,
+            `patience` and `checkpoint`.
         options: What Keras knows too.
 
     Returns:
@@ -70,14 +70,16 @@ def fit_texts(
         parts["validation"] = _read(model, *zip(names, given["validation"], strict=True))
         others, answers = parts["validation"]
         measured = TextBatches(model.tokenize(others), answers, size, None)
-    model.choose_optimizer(given.get("learning_rate"), epochs * -(-len(labels) // size))
+    rate, decay = given.get("learning_rate"), given.get("layer_decay")
+    model.choose_optimizer(rate, epochs * -(-len(labels) // size), decay)
     settings = {
         "data": _hash(parts),
         "labels": list(model.labels),
         "epochs": epochs,
         "batch_size": size,
         "length": model.length,
-        "learning_rate": given.get("learning_rate"),
+        "learning_rate": rate,
+        "layer_decay": decay,
         "optimizer": type(model.optimizer).__name__,
         "seed": seed,
         "patience": patience,

@@ -4,7 +4,7 @@ from kzoo.training.callbacks import ReportProgress, StepLogs, TensorBoard
 from kzoo.training.checkpoints import EpochCheckpoint
 from kzoo.training.fitting import fit_steps
 from kzoo.training.lora import lora
-from kzoo.training.optimizers import AdamW
+from kzoo.training.optimizers import AdamW, layer_rates
 from kzoo.training.plots import plot_confusion, plot_history
 from kzoo.training.pretraining import pretrain
 from kzoo.training.schedules import WarmupLinearDecay
@@ -17,6 +17,7 @@ __all__ = [
     "TensorBoard",
     "WarmupLinearDecay",
     "fit_steps",
+    "layer_rates",
     "lora",
     "plot_confusion",
     "plot_history",

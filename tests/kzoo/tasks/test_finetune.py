@@ -110,7 +110,7 @@ def test_interrupted_run_ends_like_an_unbroken_one(unbroken, tmp_path) -> None:
 
 
 def test_low_rank_changes_are_merged_and_counted(tmp_path) -> None:
-    result = run(new(), tmp_path / "run", epochs=1, lora_rank=2)
+    result = run(new(), tmp_path / "run", epochs=1, lora_rank=2, layer_decay=0.9)
     loaded = kzoo.load(tmp_path / "run" / "model.keras")
     assert loaded.count_params() == result["parameters"]
     assert f"{result['trained_parameters']:,} (LoRA)" in (tmp_path / "run/README.md").read_text()
@@ -127,6 +127,7 @@ def test_mistakes_leave_nothing(tmp_path) -> None:
         ({"class_weight": {"z": 1.0}}, "`class_weight` must be labels"),
         ({"patience": 0}, "`patience` must be a positive integer"),
         ({"lora_rank": -1}, "`rank` must be a positive integer"),
+        ({"layer_decay": 2.0}, "`decay` must be at most 1"),
     ):
         with pytest.raises(ValueError, match=message):
             run(new(), out, **options)

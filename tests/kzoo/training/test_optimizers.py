@@ -4,13 +4,16 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo.training import AdamW
+import kzoo
+from kzoo.training import AdamW, layer_rates
 from tests.arrays import to_numpy
+from tests.kzoo.models.tiny import tiny_backbone
 
 RATE, DECAY, EPSILON = 0.01, 0.1, 1e-3
+EXPECTED = {"/embedding/": 0.125, "/block_0/": 0.25, "/block_1/": 0.5}
 
 
-def steps(weights, gradients):
+def steps(weights, gradients, rates=None):
     """Yield the weights after each step, by arithmetic in float64."""
     weights = {name: weight.astype("float64") for name, weight in weights.items()}
     averages = dict.fromkeys(weights, (0.0, 0.0))
@@ -23,11 +26,12 @@ def steps(weights, gradients):
             root = (square / (1 - 0.999**step)) ** 0.5
             decay = DECAY if weights[name].ndim > 1 else 0.0
             change = average / (1 - 0.9**step) / (root + EPSILON) + decay * weights[name]
-            weights[name] = weights[name] - RATE * change
+            weights[name] = weights[name] - (rates or {}).get(name, 1.0) * RATE * change
         yield weights
 
 
-def test_steps_and_decay_of_matrices_alone():
+@pytest.mark.parametrize("rates", [None, {"kernel": 0.25, "gamma": 0.5}])
+def test_steps_and_decay_of_matrices_alone(rates):
     random = np.random.default_rng(0)
     weights = {
         "kernel": random.normal(size=(4, 3)).astype("float32"),
@@ -37,10 +41,11 @@ def test_steps_and_decay_of_matrices_alone():
         {name: 1e-3 * random.normal(size=weight.shape) for name, weight in weights.items()}
         for _ in range(5)
     ]
-    variables = {name: keras.Variable(weight) for name, weight in weights.items()}
-    optimizer = AdamW(RATE, DECAY, epsilon=EPSILON)
+    variables = {name: keras.Variable(weight, name=name) for name, weight in weights.items()}
+    factors = rates and {variables[name].path: rate for name, rate in rates.items()}
+    optimizer = AdamW(RATE, DECAY, epsilon=EPSILON, rates=factors)
     optimizer.build(list(variables.values()))
-    for given, expected in zip(gradients, steps(weights, gradients), strict=True):
+    for given, expected in zip(gradients, steps(weights, gradients, rates), strict=True):
         pairs = [
             (keras.ops.convert_to_tensor(given[name].astype("float32")), variables[name])
             for name in variables
@@ -79,3 +84,40 @@ def test_config_and_refusals():
     assert again.get_config() == optimizer.get_config()
     with pytest.raises(ValueError, match="`amsgrad` must be False"):
         AdamW(amsgrad=True)
+
+
+def test_rates_of_earlier_layers_are_lower():
+    backbone = tiny_backbone()
+    model = kzoo.tasks.TextClassifier(backbone, ["a", "b"], length=16)
+    rates = layer_rates(model, 0.5)
+    assert {weight.path: rates.get(weight.path, 1.0) for weight in model.trainable_weights} == {
+        weight.path: next(
+            (rate for part, rate in EXPECTED.items() if part in f"/{weight.path}"), 1.0
+        )
+        for weight in model.trainable_weights
+    }
+    optimizer = AdamW(0.1, rates=rates)
+    assert AdamW.from_config(optimizer.get_config()).rates == rates
+    # One step of Adam moves each weight by its rate, or not at all.
+    before = [to_numpy(weight) for weight in model.trainable_weights]
+    model.compile(AdamW(1e-3, weight_decay=0.0, rates=rates), kzoo.tasks.TokenCrossentropy())
+    inputs = {name: np.ones((4, 8), "int32") for name in model.input}
+    model.train_on_batch(inputs, np.array([0, 1, 0, 0]))
+    for old, weight in zip(before, model.trainable_weights, strict=True):
+        moved = np.abs(to_numpy(weight) - old).max()
+        assert moved <= 1.01e-3 * rates.get(weight.path, 1.0)
+        assert moved > 0.5e-3 * rates.get(weight.path, 1.0) or "key/bias" in weight.path
+
+
+@pytest.mark.once
+def test_wrong_rates():
+    variable = keras.Variable(np.ones((2, 2)), name="kernel")
+    with pytest.raises(ValueError, match=r"`rates` must have paths of weights, .* Received: 'x'"):
+        AdamW(rates={"x": 1.0}).build([variable])
+    with pytest.raises(ValueError, match="must be a positive number"):
+        AdamW(rates={"kernel": 0.0})
+    with pytest.raises(ValueError, match="`decay` must be at most 1"):
+        layer_rates(tiny_backbone(), 1.5)
+    inputs = keras.Input((2,))
+    with pytest.raises(ValueError, match="`model` must have blocks"):
+        layer_rates(keras.Model(inputs, keras.layers.Dense(2)(inputs)), 0.5)
