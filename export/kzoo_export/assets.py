@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kzoo.data.batching import real_widths
+from kzoo.data.batching import EAGER, batches_of_similar_length, real_widths
 from kzoo.data.texts import read_texts
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.json_file import read_json_object, write_json
@@ -52,17 +52,15 @@ class FileClassifier:
             ValueError: If a text is not as it must be, or the file cannot be loaded.
         """
         arrays = read_texts("texts", texts).tokenize(self.tokenizer, self.length)
-        widths = real_widths(arrays["padding_mask"])
-        # Of similar length together, as the longest decides what a batch costs.
-        order = np.argsort(widths, kind="stable")
-        logits = np.zeros((len(widths), len(self.labels)), "float32")
+        lengths = real_widths(arrays["padding_mask"])
+        logits = np.zeros((len(lengths), len(self.labels)), "float32")
         with isolated(self.path) as runner:
             rows, width = runner.inputs[0].shape
             size = batch_size if rows == OPEN else rows
-            for start in range(0, len(order), size):
-                some = order[start : start + size]
-                columns = int(widths[some].max()) if width == OPEN else width
-                batch = {entry.name: arrays[entry.name][some, :columns] for entry in runner.inputs}
+            longest = arrays["padding_mask"].shape[1]
+            for some, columns in batches_of_similar_length(lengths, size, longest, EAGER):
+                kept = columns if width == OPEN else width
+                batch = {entry.name: arrays[entry.name][some, :kept] for entry in runner.inputs}
                 logits[some] = run_batches(runner, batch, size)[self.output]
         probabilities = softmax(logits)
         names = [self.labels[index] for index in probabilities.argmax(axis=1)]

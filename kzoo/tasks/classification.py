@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from kzoo.arguments import check_positive_integers, check_positive_numbers
-from kzoo.data.batching import predict_rows
 from kzoo.data.texts import Texts, is_text, read_texts
 from kzoo.models.heads import BackboneWithHead
 from kzoo.models.loading import load
 from kzoo.scores import Predictions, score, softmax
 from kzoo.tasks.losses import TokenCrossentropy
+from kzoo.tasks.prediction import predict_rows
 from kzoo.tasks.text_batches import check_count, read_labels
 from kzoo.tasks.text_fitting import fit_texts
 from kzoo.training.optimizers import AdamW, layer_rates

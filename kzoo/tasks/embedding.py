@@ -9,10 +9,10 @@ import numpy as np
 
 from kzoo import layers
 from kzoo.arguments import check_positive_integers, check_positive_numbers
-from kzoo.data.batching import predict_rows
 from kzoo.layers.serialization import serializable
 from kzoo.models.backbone import OnBackbone
 from kzoo.models.sentences import SentenceDense, SentenceSettings
+from kzoo.tasks.prediction import predict_rows
 
 _LENGTH = 128
 

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.data.batching import padded_width, real_widths
+from kzoo.data.batching import real_widths
 from kzoo.data.texts import Texts
+from kzoo.tasks.prediction import backend_widths
 
 # Batches among which rows are sorted by length: large enough that little is padded, small enough
 # that a batch has rows from all over.
@@ -70,8 +71,8 @@ def _index(label: Any, count: int) -> int | None:
 class TextBatches(keras.utils.PyDataset):
     """Batches of texts of similar length, in another order in every epoch.
 
-    Rows are padded to a power of two of tokens, the last batch to as many rows as the others, with
-    a weight of 0: compiled backends compile a few programs.
+    Batches have one of a few widths where each width is compiled, and the last batch has as many
+    rows as the others, with a weight of 0.
 
     Args:
         inputs: Arrays by name, (N, T).
@@ -99,6 +100,7 @@ class TextBatches(keras.utils.PyDataset):
         self._weights = np.ones(len(labels), "float32") if weights is None else weights
         self._epoch = epoch
         self._lengths = real_widths(inputs["padding_mask"])
+        self._widths = backend_widths()
         self._batches = self._order()
 
     def __len__(self) -> int:
@@ -146,4 +148,4 @@ class TextBatches(keras.utils.PyDataset):
 
     def _width(self, rows: np.ndarray) -> int:
         """Return how many columns the longest of some rows needs."""
-        return padded_width(int(self._lengths[rows].max()))
+        return self._widths.padded(int(self._lengths[rows].max()))
