@@ -38,7 +38,7 @@ def read_batches(given: Any, argument: str) -> list[Batch]:
 
 
 def is_texts(x: Any) -> bool:
-    """Tell whether something is a list of texts, or of pairs of texts.
+    """Tell whether something is a list of texts, or of pairs of texts, which are tuples.
 
     Args:
         x: Samples.
@@ -48,8 +48,9 @@ def is_texts(x: Any) -> bool:
     """
     if not isinstance(x, Sequence) or isinstance(x, str) or not x:
         return False
-    # A tuple is x and y.
-    return isinstance(x[0], str) or (isinstance(x, list) and is_pair(x[0]))
+    # A tuple of lists is x and y, a list of lists is batches of texts: pairs are tuples.
+    is_pairs = isinstance(x, list) and isinstance(x[0], tuple) and is_pair(x[0])
+    return isinstance(x[0], str) or is_pairs
 
 
 def expected_forms(argument: str, given: Any) -> str:

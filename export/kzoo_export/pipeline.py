@@ -59,11 +59,11 @@ def export(
             leaves them open, verified at several lengths. Left out where the model fixes them.
         batch_size: Rows of the file's inputs, or `None` to leave them open.
         samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
-            or texts for a model with a tokenizer), a tuple (x, y) or (x, y, sample_weight), or an
-            iterable of such batches. Labels y of the model's one output of class logits, names or
-            indices, give the accuracy of the file beside that of the model; of other models they
-            are not used. Without it, packaged sentences for a model with a tokenizer, else random
-            numbers.
+            or, for a model with a tokenizer, texts or tuples of two texts), a tuple (x, y) or
+            (x, y, sample_weight), or an iterable of such batches. Labels y of the model's one
+            output of class logits, names or indices, give the accuracy of the file beside that of
+            the model; of other models they are not used. Without it, packaged sentences for a model
+            with a tokenizer, else random numbers.
         calibration: Other samples, for recipes that calibrate.
         kinds: What outputs are, by name, so that they are compared that way: `hidden_states`,
             `embedding`, `class_logits`, `token_logits`, `span_logits` or `integers`; of inputs,

@@ -27,15 +27,14 @@ def classifier(**options: Any) -> TextClassifier:
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"),
+    ("name", "sizes", "pairs"),
     [
-        ("a.tflite", {"length": 16}),
-        ("a.onnx", {"length": None, "batch_size": None}),
-        ("a.onnx", {"length": 16, "batch_size": 4}),
+        ("a.tflite", {"length": 16}, False),
+        ("a.onnx", {"length": None, "batch_size": None}, True),
+        ("a.onnx", {"length": 16, "batch_size": 4}, False),
     ],
-    ids=["tflite", "open", "batches_of_4"],
+    ids=["tflite", "open_pairs", "batches_of_4"],
 )
-@pytest.mark.parametrize("pairs", [False, True], ids=["texts", "pairs"])
 def test_file_says_what_its_model_says(
     name: str, sizes: dict[str, Any], pairs: bool, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ SIZES = {"num_heads": 2, "hidden_dim": 16, "mlp_dim": 32, "max_length": 40}
 LABELS = ("a", "b", "c")
 
 
-def family_classifier(name: str, epochs: int = 16) -> TextClassifier:
+def family_classifier(name: str, epochs: int = 8) -> TextClassifier:
     """Make a classifier of a backbone, and train it on texts whose label is their first letter."""
     keras.utils.set_random_seed(0)
     backbone = BACKBONES[name]()
