@@ -17,11 +17,13 @@ def _classify(
     shape: list[int],
     steps: int,
     optimizer: dict[str, Any],
+    problem: str | None = None,
 ) -> None:
     """Train a random `BertForSequenceClassification`, and write it as it was, batches and losses.
 
-    `shape` has the size of the batch and the length. No dropout, no decay of biases and
-    normalizations, a rate that rises for two steps and falls to 0.
+    `problem` is its `problem_type`, which Hugging Face guesses where nothing is said. `shape` has
+    the size of the batch and the length. No dropout, no decay of biases and normalizations, a rate
+    that rises for two steps and falls to 0.
     """
     import torch
     from transformers import get_linear_schedule_with_warmup
@@ -29,7 +31,8 @@ def _classify(
     names = dict(enumerate(labels))
     indices = {label: index for index, label in names.items()}
     kind = "BertForSequenceClassification"
-    model = random_model(kind, **sizes, id2label=names, label2id=indices)
+    known = {"problem_type": problem} if problem else {}
+    model = random_model(kind, **sizes, id2label=names, label2id=indices, **known)
     model.save_pretrained(folder / "model")
     adam = adamw(model, **optimizer)
     schedule = get_linear_schedule_with_warmup(adam, 2, steps)
@@ -41,7 +44,12 @@ def _classify(
             "segment_ids": random.integers(0, 2, shape) * mask,
             "padding_mask": mask.astype("int64"),
         }
-        answers = batch["token_ids"][:, 0] % len(labels)
+        first = batch["token_ids"][:, 0]
+        answers = first % len(labels)
+        if problem == "multi_label_classification":
+            answers = (first[:, None] >> np.arange(len(labels)) & 1).astype("float32")
+        if len(labels) == 1:
+            answers = (first % 7 / 2).astype("float32")
         arrays: dict[str, Any] = {**batch, "labels": answers}
         np.savez(folder / f"batch_{step}.npz", **arrays)
         tensors = {NAMES[key]: torch.from_numpy(batch[key]) for key in NAMES}
@@ -55,7 +63,7 @@ def _classify(
 
 
 def _classified(folder: pathlib.Path, model: str, batch: str) -> None:
-    """Write the logits and the labels of a `BertForSequenceClassification`."""
+    """Write the logits, the labels and the problem of a `BertForSequenceClassification`."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -63,7 +71,8 @@ def _classified(folder: pathlib.Path, model: str, batch: str) -> None:
     with np.load(batch) as arrays, torch.no_grad():
         tensors = {NAMES[key]: torch.from_numpy(arrays[key].astype("int64")) for key in NAMES}
         np.savez(folder / "logits.npz", logits=loaded(**tensors).logits)
-    (folder / "labels.json").write_text(json.dumps(list(loaded.config.id2label.values())))
+    told = [list(loaded.config.id2label.values()), loaded.config.problem_type]
+    (folder / "labels.json").write_text(json.dumps(told))
 
 
 JOBS: dict[str, Callable[..., None]] = {"classify": _classify, "classified": _classified}

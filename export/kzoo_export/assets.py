@@ -11,7 +11,7 @@ from kzoo.data.batching import EAGER, batches_of_similar_length, real_widths
 from kzoo.data.texts import read_texts
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.json_file import read_json_object, write_json
-from kzoo.scores import Predictions, softmax
+from kzoo.problems import PROBLEMS
 from kzoo_export.artifact.files import assets_of, existing, run_batches
 from kzoo_export.artifact.isolated import isolated
 from kzoo_export.labels import find_classes
@@ -28,6 +28,7 @@ class FileClassifier:
         path: The `.tflite` or `.onnx` file.
         tokenizer: Makes its inputs.
         labels: The names of the labels, C of them.
+        problem: What it tells, as `TextClassifier` has it.
         output: The output that has the logits, (B, C).
         length: Most tokens of a text.
     """
@@ -35,10 +36,11 @@ class FileClassifier:
     path: Path
     tokenizer: Tokenizer
     labels: tuple[str, ...]
+    problem: str
     output: str
     length: int
 
-    def predict(self, texts: Any, batch_size: int = 32) -> Predictions:
+    def predict(self, texts: Any, batch_size: int = 32) -> Any:
         """Tell the labels of texts.
 
         Args:
@@ -46,7 +48,7 @@ class FileClassifier:
             batch_size: Texts in a batch, of a file that leaves their number open.
 
         Returns:
-            Labels and probabilities.
+            `Predictions`, or numbers (N,) of a regression.
 
         Raises:
             ValueError: If a text is not as it must be, or the file cannot be loaded.
@@ -62,9 +64,7 @@ class FileClassifier:
                 kept = columns if width == OPEN else width
                 batch = {entry.name: arrays[entry.name][some, :kept] for entry in runner.inputs}
                 logits[some] = run_batches(runner, batch, size)[self.output]
-        probabilities = softmax(logits)
-        names = [self.labels[index] for index in probabilities.argmax(axis=1)]
-        return Predictions(names, probabilities)
+        return PROBLEMS[self.problem].tell(logits, self.labels)
 
 
 def load_classifier(path: str | Path) -> FileClassifier:
@@ -101,6 +101,7 @@ def load_classifier(path: str | Path) -> FileClassifier:
         path=path,
         tokenizer=Tokenizer.from_folder(folder).for_inputs(config["inputs"]),
         labels=tuple(config["labels"]),
+        problem=config["problem"],
         output=config["output"],
         length=config["length"],
     )
@@ -139,7 +140,14 @@ def classifier_of(
     length = signature.inputs[0].shape[1]
     if length == OPEN:
         length = getattr(model, "length", None) or tokenizer.max_length
-    return FileClassifier(path, tokenizer.for_inputs(names), classes.names, classes.output, length)
+    return FileClassifier(
+        path,
+        tokenizer.for_inputs(names),
+        classes.names,
+        classes.problem.name,
+        classes.output,
+        length,
+    )
 
 
 def write_assets(classifier: FileClassifier | None, file: Path) -> dict[Path, Path]:
@@ -159,6 +167,7 @@ def write_assets(classifier: FileClassifier | None, file: Path) -> dict[Path, Pa
     classifier.tokenizer.save(folder)
     config = {
         "labels": classifier.labels,
+        "problem": classifier.problem,
         "inputs": classifier.tokenizer.inputs,
         "output": classifier.output,
         "length": classifier.length,

@@ -6,31 +6,38 @@ from typing import Any
 
 import numpy as np
 
+from kzoo.problems import BY_KIND, Problem
 from kzoo_export.given import to_array
 from kzoo_export.spec import Signature
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """The classes of an output of logits (B, C): their number C and, where known, their names."""
+    """What an output (B, C) tells: of which problem, C labels, and their names where known."""
 
     output: str
     count: int
+    problem: Problem
     names: tuple[str, ...] = ()
 
     def read(self, y: Any, argument: str) -> np.ndarray:
-        """Turn labels into indices of classes.
+        """Turn labels into what the problem scores logits with.
 
         Args:
-            y: Names, or indices (N,) or (N, 1), or one-hot rows (N, C).
+            y: Names, or indices (N,) or (N, 1), or one-hot rows (N, C), of classes of which each
+                sample has one; else what the problem itself reads.
             argument: What the samples are called, for messages.
 
         Returns:
-            int64 (N,).
+            int64 (N,), or as the problem has it.
 
         Raises:
             ValueError: If a label is no class.
         """
+        if self.problem.name != "single_label":
+            known = self.names or tuple(map(str, range(self.count)))
+            labels = y if isinstance(y, list | tuple) else to_array(y)
+            return self.problem.read(f"labels of {argument}", labels, known)
         array = to_array(y)
         if array.dtype.kind in "UO" and array.ndim == 1:
             return np.array([self._index(name, argument) for name in array.tolist()], "int64")
@@ -72,14 +79,15 @@ def find_classes(signature: Signature, names: Sequence[str] | None = None) -> Cl
         names: The names of the model's classes, where it has any.
 
     Returns:
-        The classes of the only output of class logits; `None` where there is none, or several.
+        The classes of the only output that is of a problem; `None` where there is none, or several.
     """
+    kinds = signature.output_kinds
     found = [
-        Classes(entry.name, entry.shape[1])
+        Classes(entry.name, entry.shape[1], problem)
         for entry in signature.outputs
-        if signature.output_kinds.get(entry.name) == "class_logits"
+        if (problem := BY_KIND.get(kinds.get(entry.name, "")))
         and len(entry.shape) == 2
-        and entry.shape[1] > 1
+        and problem.fits(entry.shape[1])
     ]
     if len(found) != 1:
         return None

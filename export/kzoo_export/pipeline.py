@@ -61,13 +61,15 @@ def export(
         samples: What the file is verified on: x as `fit` takes it (dictionary of arrays, one array,
             or, for a model with a tokenizer, texts or tuples of two texts), a tuple (x, y) or
             (x, y, sample_weight), or an iterable of such batches. Labels y of the model's one
-            output of class logits, names or indices, give the accuracy of the file beside that of
-            the model; of other models they are not used. Without it, packaged sentences for a model
-            with a tokenizer, else random numbers.
+            output of class logits (names or indices), label logits (names for each sample, or an
+            array of 0 and 1) or regression values give the accuracy, micro F1 or correlation of the
+            file beside that of the model; of other models they are not used. Without it, packaged
+            sentences for a model with a tokenizer, else random numbers.
         calibration: Other samples, for recipes that calibrate.
         kinds: What outputs are, by name, so that they are compared that way: `hidden_states`,
-            `embedding`, `class_logits`, `token_logits`, `span_logits` or `integers`; of inputs,
-            `token_ids` or `mask`. kzoo's models and heads say it themselves.
+            `embedding`, `class_logits`, `label_logits`, `regression_values`, `token_logits`,
+            `span_logits` or `integers`; of inputs, `token_ids` or `mask`. kzoo's models and heads
+            say it themselves.
         route: How the model is lowered; by default the best route of the format.
         portable: ONNX: keep to the standard operators.
         target: The kind of hardware that must take every operation of the file: `cpu`, `gpu`,

@@ -63,7 +63,9 @@ INPUT_KINDS = ("token_ids", "mask")
 OUTPUT_KINDS = (
     "hidden_states",  # (B, T, D), a row for each token
     "embedding",  # (B, D)
-    "class_logits",  # (B, C)
+    "class_logits",  # (B, C), of classes of which a sample has one
+    "label_logits",  # (B, C), of labels of which a sample has any number
+    "regression_values",  # (B, 1)
     "token_logits",  # (B, T, C), (B, P, C) or (B, T)
     "span_logits",  # (B, T, 2): start and end
     "integers",  # class indices, counts, booleans

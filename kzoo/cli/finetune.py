@@ -46,6 +46,13 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
     label: Annotated[
         str | None, typer.Option(help="Column of labels; guessed.", metavar="COLUMN")
     ] = None,
+    problem: Annotated[
+        str,
+        typer.Option(
+            help="What labels are: single_label: one of each text; multi_label: any number, with "
+            "commas between them; regression: numbers.",
+        ),
+    ] = "single_label",
     test: Annotated[
         float, typer.Option(help="Share to measure on at the end, if DATA has no part `test`.")
     ] = 0.2,
@@ -86,20 +93,24 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
     """Train a classifier on labeled texts and measure it on texts that were held out.
 
     Writes into RUN the classifier as `model.keras` and the folder `huggingface`, `README.md` (the
-    model card), `curves.png`, `confusion.png`, `held_out.jsonl` and `run.json`. The same command
+    model card), pictures, `held_out.jsonl` and `run.json`. The same command
     goes on after an interruption. Duplicates and texts with two labels are removed.
 
     Examples: `kzoo finetune reviews.csv --model minilm_l6_v2 --out run`,
     `kzoo finetune pairs.tsv --model bert_base --text premise --pair hypothesis --out run`,
+    `kzoo finetune stars.jsonl --model bert_tiny --problem regression --out run`,
     then `kzoo predict run "a text"` and `kzoo export run model.tflite --recipe dynamic_int8`
     """
+    from kzoo.problems import PROBLEMS
+
     check_choice(PRECISIONS, precision=precision)
+    check_choice(PROBLEMS, problem=problem)
     with progress_bar(f"Fine-tune {out}") as progress:
         progress("read the data", 0.0)
         from kzoo.data.labeled import read_labeled
         from kzoo.data.splitting import make_parts
 
-        found = read_labeled(data, text, pair, label)
+        found = read_labeled(data, text, pair, label, problem)
         cleaned = make_parts(found.parts, test, validation, seed)
         progress("load", 0.0)
         import keras
@@ -107,8 +118,9 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
         from kzoo.tasks import finetune
 
         keras.utils.set_random_seed(seed)
-        labels = sorted(set(cleaned.parts["train"].labels))
-        classifier = _load(model, labels, length, precision)
+        # Numbers have no names of their own.
+        labels = PROBLEMS[problem].names(cleaned.parts["train"].labels) or [found.columns["label"]]
+        classifier = _load(model, labels, length, precision, problem)
         result = finetune(
             classifier,
             cleaned.parts,
@@ -138,17 +150,18 @@ def finetune_model(  # noqa: PLR0913 (each option of the command is an argument)
         print_json(result)
         return
     print_facts(f"Fine-tuned {out}", _describe(result))
-    print_table("", _by_label(result))
+    if problem != "regression":
+        print_table("", _by_label(result))
 
 
-def _load(source: str, labels: list[str], length: int, precision: str) -> Any:
+def _load(source: str, labels: list[str], length: int, precision: str, problem: str) -> Any:
     """Make a classifier of a model."""
     import kzoo
 
     with made_in(precision):
         backbone = kzoo.load(source)
         check_precision(backbone, source, precision)
-        return kzoo.tasks.TextClassifier(backbone, labels, length)
+        return kzoo.tasks.TextClassifier(backbone, labels, length, problem=problem)
 
 
 def _license_of(source: str) -> dict[str, str]:
@@ -161,7 +174,10 @@ def _license_of(source: str) -> dict[str, str]:
 
 def _describe(result: dict[str, Any]) -> dict[str, str]:
     """Say in a few lines how training went."""
-    scores = result["scores"]
+    from kzoo.problems import named_scores
+    from kzoo.tasks.model_card import PICTURES
+
+    picture = PICTURES[result["problem"]][1]
     removed = {name: count for name, count in result["removed"].items() if count}
     rows = {
         "columns": ", ".join(f"{name}: {column}" for name, column in result["columns"].items()),
@@ -174,9 +190,8 @@ def _describe(result: dict[str, Any]) -> dict[str, str]:
         "model": f"{result['model']}, {_parameters(result)}",
         "epochs": f"{result['epochs']}, weights of epoch {result['best_epoch']}",
         "time": clock(result["seconds"]),
-        "accuracy": f"{scores['accuracy']:.4f}",
-        "macro F1": f"{scores['macro_f1']:.4f}",
-        "written": "model.keras, huggingface, README.md, curves.png, confusion.png",
+        **{name: f"{value:.4f}" for name, value in named_scores(result["scores"]).items()},
+        "written": f"model.keras, huggingface, README.md, curves.png, {picture}",
     }
 
 
@@ -188,12 +203,15 @@ def _parameters(result: dict[str, Any]) -> str:
 
 
 def _by_label(result: dict[str, Any]) -> Any:
-    """Make the table of labels: how many texts, how many were found, F1."""
+    """Make the table of labels: F1 and, of one label each, how many texts, how many were found."""
     table = make_table()
     table.add_column("label")
-    for name in ("texts", "right", "F1"):
-        table.add_column(name, justify="right")
     scores = result["scores"]
-    for index, (label, row) in enumerate(zip(result["labels"], scores["confusion"], strict=True)):
-        table.add_row(label, f"{sum(row):,}", f"{row[index]:,}", f"{scores['f1'][label]:.4f}")
+    confusion = scores.get("confusion")
+    for name in ("texts", "right", "F1") if confusion else ("F1",):
+        table.add_column(name, justify="right")
+    for index, label in enumerate(result["labels"]):
+        row = confusion[index] if confusion else ()
+        counts = (f"{sum(row):,}", f"{row[index]:,}") if confusion else ()
+        table.add_row(label, *counts, f"{scores['f1'][label]:.4f}")
     return table

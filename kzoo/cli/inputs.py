@@ -61,11 +61,14 @@ def read_run(source: str, name: str) -> Any:
         where the source is no such run.
     """
     from kzoo.data.labeled import read_labeled
+    from kzoo.json_file import read_json_object
+    from kzoo.tasks.finetuning import RUN
 
     path = Path(source, name)
     if not path.is_file():
         return None
-    data = read_labeled(path).parts["all"]
+    problem = read_json_object(Path(source, RUN)).get("problem", "single_label")
+    data = read_labeled(path, problem=problem).parts["all"]
     step = -(-len(data.texts) // _MOST_SAMPLES)
     return data.x[::step], data.labels[::step]
 

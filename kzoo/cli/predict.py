@@ -10,6 +10,10 @@ from kzoo.cli.inputs import model_of_run, read_lines
 from kzoo.cli.options import Json
 from kzoo.cli.output import make_table, print_json, print_table, progress_bar
 from kzoo.json_file import whole_file, write_json_lines
+from kzoo.problems import PROBLEMS
+
+# What records have of a text, and what is told of it.
+_TEXTS, _TOLD = ("text", "pair"), ("label", "labels", "value")
 
 
 def predict_texts(
@@ -45,7 +49,7 @@ def predict_texts(
     batch_size: Annotated[int, typer.Option(help="Texts in a batch.", min=1)] = 32,
     as_json: Json = False,
 ) -> None:
-    """Tell the labels of texts, or of pairs of texts, and how probable they are.
+    """Tell the labels of texts, or of pairs of texts, and how probable they are, or a number.
 
     Examples: `kzoo predict run "a text" "another"`,
     `kzoo predict clf.tflite --input texts.txt --output labels.csv`
@@ -62,28 +66,36 @@ def predict_texts(
         classifier = _load(source)
         progress("predict", 0.5)
         predicted = classifier.predict(given, batch_size=batch_size)
+    told = PROBLEMS[classifier.problem].records(predicted, classifier.labels)
     records: list[dict[str, Any]] = [
-        {
-            **({"text": each} if isinstance(each, str) else {"text": each[0], "pair": each[1]}),
-            "label": label,
-            "probabilities": dict(zip(classifier.labels, map(float, row), strict=True)),
-        }
-        for each, label, row in zip(given, predicted.labels, predicted.probabilities, strict=True)
+        {**({"text": each} if isinstance(each, str) else {"text": each[0], "pair": each[1]}), **one}
+        for each, one in zip(given, told, strict=True)
     ]
     if output is not None:
         _WRITERS[output.suffix](output, records)
     if as_json:
         print_json(records)
     elif output is None:
-        table = make_table()
-        table.add_column("label")
+        print_table("Predictions", _table(records))
+
+
+def _table(records: list[dict[str, Any]]) -> Any:
+    """Make a line of each text: what is told of it, and how probable that is."""
+    table = make_table()
+    told = next(name for name in _TOLD if name in records[0])
+    table.add_column(told, justify="right" if told == "value" else "left")
+    if told != "value":
         table.add_column("probability", justify="right")
-        table.add_column("text", no_wrap=True, overflow="ellipsis")
-        for record in records:
-            best = record["probabilities"][record["label"]]
-            shown = (" ".join(record[name].split()) for name in ("text", "pair") if name in record)
-            table.add_row(record["label"], f"{best:.4f}", " | ".join(shown))
-        print_table("Predictions", table)
+    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    for record in records:
+        text = " | ".join(" ".join(record[name].split()) for name in _TEXTS if name in record)
+        if told == "value":
+            table.add_row(f"{record[told]:.4f}", text)
+            continue
+        labels = record[told] if told == "labels" else [record[told]]
+        shares = (f"{record['probabilities'][label]:.4f}" for label in labels)
+        table.add_row(", ".join(labels), ", ".join(shares), text)
+    return table
 
 
 def _read(path: Path | None, text: str | None, pair: str | None) -> list[Any]:
@@ -123,15 +135,17 @@ def _load(source: str) -> Any:
 
 
 def _write_csv(path: Path, records: list[dict[str, Any]]) -> None:
-    """Write a column for the probability of each label."""
-    labels = list(records[0]["probabilities"])
+    """Write what is told and, of labels, a column for the probability of each."""
+    labels = list(records[0].get("probabilities", ()))
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        names = [name for name in ("text", "pair", "label") if name in records[0]]
+        names = [name for name in (*_TEXTS, *_TOLD) if name in records[0]]
         writer.writerow([*names, *(f"probability of {label}" for label in labels)])
         for record in records:
-            shares = (f"{share:.6f}" for share in record["probabilities"].values())
-            writer.writerow([*(record[name] for name in names), *shares])
+            shares = (f"{record['probabilities'][label]:.6f}" for label in labels)
+            values = (record[name] for name in names)
+            told = (",".join(each) if isinstance(each, list) else each for each in values)
+            writer.writerow([*told, *shares])
 
 
 _WRITERS = {".csv": _write_csv, ".jsonl": write_json_lines}

@@ -1,24 +1,16 @@
 """Texts with labels: from tables, JSON lines and folders."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kzoo.arguments import check_choice
+from kzoo.data.columns import choose_columns
 from kzoo.data.corpus import read_lines
 from kzoo.data.tables import is_table, read_rows
+from kzoo.problems import PROBLEMS
 
-# Names that columns have in well-known data sets, the first that is there is taken.
-_TEXT = ("text", "sentence", "content", "review", "tweet", "message", "body", "document", "comment")
-_LABEL = ("label", "labels", "class", "category", "target", "sentiment", "topic", "intent")
-_PAIRS = {
-    "sentence1": "sentence2",
-    "text1": "text2",
-    "text_a": "text_b",
-    "question1": "question2",
-    "premise": "hypothesis",
-    "query": "passage",
-}
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -33,17 +25,21 @@ _PARTS = {
 _EXPECTED = {
     "text": "a string that is not empty",
     "pair": "a string that is not empty",
-    "label": "a string or an integer, not empty",
     "split": "train, validation or test",
 }
 
 
 class LabeledTexts(NamedTuple):
-    """Texts, the second one of each where they are pairs, and a label for each."""
+    """Texts, the second one of each where they are pairs, and a label for each.
+
+    Of the problem `single_label` a label is a string, of `multi_label` a tuple of strings, and of
+    `regression` a number.
+    """
 
     texts: list[str]
     seconds: list[str] | None
-    labels: list[str]
+    labels: list[Any]
+    problem: str = "single_label"
 
     @property
     def x(self) -> list[Any]:
@@ -56,11 +52,11 @@ class LabeledTexts(NamedTuple):
         """Return some of the rows, in the order in which they are named."""
         rows = list(rows)
 
-        def taken(column: list[str]) -> list[str]:
+        def taken(column: list[Any]) -> list[Any]:
             return [column[row] for row in rows]
 
         seconds = None if self.seconds is None else taken(self.seconds)
-        return LabeledTexts(taken(self.texts), seconds, taken(self.labels))
+        return self._replace(texts=taken(self.texts), seconds=seconds, labels=taken(self.labels))
 
 
 class LabeledData(NamedTuple):
@@ -79,6 +75,7 @@ def read_labeled(
     text: str | None = None,
     pair: str | None = None,
     label: str | None = None,
+    problem: str = "single_label",
 ) -> LabeledData:
     """Read labeled texts.
 
@@ -94,6 +91,8 @@ def read_labeled(
         pair: Name of the column of second texts. By default there is one where the names are those
             of a pair, such as `premise` and `hypothesis`.
         label: Name of the column of labels. By default it is guessed.
+        problem: What labels are. `"single_label"`: strings or integers; `"multi_label"`: lists of
+            such, in tables with commas between them; `"regression"`: numbers.
 
     Returns:
         The texts in their parts.
@@ -102,13 +101,19 @@ def read_labeled(
         ValueError: If something is not as it must be; the message has the file and the line.
     """
     path, wanted = Path(source), {"text": text, "pair": pair, "label": label}
+    check_choice(PROBLEMS, problem=problem)
     if not path.exists():
         raise ValueError(f"`data` must be a file or a folder. Received: {path}, which is not there")
     if path.is_file():
-        return _read_file(path, wanted)
+        return _read_file(path, wanted, problem)
     files = {_part_of(file): file for file in sorted(path.iterdir()) if is_table(file)}
     if "train" in files:
-        return _read_files({part: file for part, file in files.items() if part}, wanted)
+        return _read_files({part: file for part, file in files.items() if part}, wanted, problem)
+    if problem != "single_label":
+        raise ValueError(
+            "`problem` must be 'single_label' for folders of `.txt` files. "
+            f"Received: problem={problem!r}, {path}"
+        )
     if any(wanted.values()):
         raise ValueError(
             f"`{next(name for name in wanted if wanted[name])}` must be left out for folders of "
@@ -143,7 +148,7 @@ def read_unlabeled(
     found = LabeledTexts([], None, [])
     for line, record in read_rows(path):
         if not columns:
-            columns = _choose_columns(list(record), wanted, path, needed=("text",))
+            columns = choose_columns(list(record), wanted, path, needed=("text",))
             found = LabeledTexts([], [] if "pair" in columns else None, [])
         for name, column in (("text", found.texts), ("pair", found.seconds)):
             if column is not None:
@@ -153,9 +158,9 @@ def read_unlabeled(
     return found.x
 
 
-def _read_file(path: Path, wanted: Mapping[str, str | None]) -> LabeledData:
+def _read_file(path: Path, wanted: Mapping[str, str | None], problem: str) -> LabeledData:
     """Read a file, in parts where it has a column for them."""
-    found, columns, names = _read_table(path, wanted)
+    found, columns, names = _read_table(path, wanted, problem)
     if not names:
         return LabeledData({"all": found}, columns)
     rows: dict[str, list[int]] = {}
@@ -166,12 +171,14 @@ def _read_file(path: Path, wanted: Mapping[str, str | None]) -> LabeledData:
     return LabeledData({part: found.take(rows[part]) for part in rows}, columns)
 
 
-def _read_files(files: Mapping[str, Path], wanted: Mapping[str, str | None]) -> LabeledData:
+def _read_files(
+    files: Mapping[str, Path], wanted: Mapping[str, str | None], problem: str
+) -> LabeledData:
     """Read a file for each part, all with the columns of the first."""
     columns: dict[str, str] = {}
     parts = {}
     for part, path in files.items():
-        parts[part], columns, names = _read_table(path, {**wanted, **columns})
+        parts[part], columns, names = _read_table(path, {**wanted, **columns}, problem)
         if names:
             raise ValueError(
                 f"The file must not have a column `split`: its name says that it is {part}. "
@@ -181,76 +188,48 @@ def _read_files(files: Mapping[str, Path], wanted: Mapping[str, str | None]) -> 
 
 
 def _read_table(
-    path: Path, wanted: Mapping[str, str | None]
+    path: Path, wanted: Mapping[str, str | None], problem: str
 ) -> tuple[LabeledTexts, dict[str, str], list[str]]:
     """Read a file: its rows, the columns, and the name of each row's part, where it has them."""
     columns: dict[str, str] = {}
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, list[Any]] = {}
     for line, record in read_rows(path):
         if not columns:
-            columns = _choose_columns(list(record), wanted, path)
+            columns = choose_columns(list(record), wanted, path)
             rows = {name: [] for name in columns}
         for name, column in columns.items():
-            rows[name].append(_value(name, record, column, f"line {line} of {path}"))
+            where = f"line {line} of {path}"
+            if name == "label":
+                rows[name].append(_label(record, column, where, problem))
+            else:
+                rows[name].append(_value(name, record, column, where))
     if not columns:
         raise ValueError(f"`data` must have at least one row. Received: {path}")
-    found = LabeledTexts(rows["text"], rows.get("pair"), rows["label"])
+    found = LabeledTexts(rows["text"], rows.get("pair"), rows["label"], problem)
     return found, columns, rows.get("split", [])
 
 
-def _value(name: str, record: Mapping[str, Any], column: str, where: str) -> str:
-    """Require a text, a label or the name of a part."""
+def _label(record: Mapping[str, Any], column: str, where: str, problem: str) -> Any:
+    """Require a label."""
     value = record.get(column)
-    if name == "label" and isinstance(value, int):
-        value = str(value)
+    label = PROBLEMS[problem].cell(value)
+    if label is None:
+        raise ValueError(
+            f"`label` must be {PROBLEMS[problem].cell_expected}. "
+            f"Received: {column}={value!r} in {where}"
+        )
+    return label
+
+
+def _value(name: str, record: Mapping[str, Any], column: str, where: str) -> str:
+    """Require a text or the name of a part."""
+    value = record.get(column)
     known = name != "split" or str(value).strip().lower() in _PARTS
     if not isinstance(value, str) or not value.strip() or not known:
         raise ValueError(
             f"`{name}` must be {_EXPECTED[name]}. Received: {column}={value!r} in {where}"
         )
-    return value if name in ("text", "pair") else value.strip()
-
-
-def _choose_columns(
-    names: Sequence[str],
-    wanted: Mapping[str, str | None],
-    path: Path,
-    needed: Sequence[str] = ("text", "label"),
-) -> dict[str, str]:
-    """Decide which columns have the texts and the labels; what is not needed may be missing."""
-    for argument, column in wanted.items():
-        if column is not None and column not in names:
-            raise ValueError(
-                f"`{argument}` must be a column of {path}: {', '.join(map(repr, names))}. "
-                f"Received: {argument}={column!r}"
-            )
-    taken = set(wanted.values())
-    known = {name.lower(): name for name in reversed(names) if name not in taken}
-    chosen = {
-        "text": wanted["text"] or _first(known, (*_PAIRS, *_TEXT)),
-        "label": wanted["label"] or _first(known, _LABEL),
-    }
-    rest = [name for name in names if name not in {*chosen.values(), *taken, known.get("split")}]
-    missing = [name for name in needed if chosen[name] is None]
-    # The only column that is left.
-    if len(missing) == 1 and len(rest) == 1:
-        chosen[missing.pop()] = rest[0]
-    if missing:
-        raise ValueError(
-            f"`{missing[0]}` must name a column of {path}: {', '.join(map(repr, names))}, of "
-            "which none has a name that tells. Received: none"
-        )
-    second = wanted["pair"]
-    if second is None and wanted["text"] is None:
-        second = known.get(_PAIRS.get(str(chosen["text"]).lower(), ""))
-    if len({*chosen.values(), second}) < 3 and all(chosen.values()):
-        raise ValueError(f"The columns must be different. Received: {chosen}, pair={second!r}")
-    columns = {**chosen, "pair": second, "split": known.get("split")}
-    return {name: column for name, column in columns.items() if column}
-
-
-def _first(known: Mapping[str, str], names: Iterable[str]) -> str | None:
-    return next((known[name] for name in names if name in known), None)
+    return value.strip() if name == "split" else value
 
 
 def _part_of(path: Path) -> str | None:

@@ -1,12 +1,14 @@
 """Labeled texts without duplicates, in parts."""
 
 import hashlib
+import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
 
 from kzoo.arguments import check_rates
 from kzoo.data.labeled import LabeledTexts
+from kzoo.problems import PROBLEMS
 
 PARTS = ("train", "validation", "test")
 
@@ -85,19 +87,21 @@ def make_parts(
     for part, share in (("test", test), ("validation", validation)):
         if part not in made and (share or part == "test"):
             made["train"], made[part] = split(made["train"], share, seed, part)
-    labels = set(made["train"].labels)
-    if len(labels) < 2:
+    only = set(made["train"].labels)
+    if len(only) < 2:
         raise ValueError(
-            "The data must have two or more labels to train on. "
-            f"Received: {', '.join(map(repr, labels)) or 'no row'}"
+            "The data must have two or more different labels to train on. "
+            f"Received: {', '.join(map(repr, only)) or 'no row'}"
         )
+    names = PROBLEMS[made["train"].problem].names
+    labels = set(names(made["train"].labels))
     for part, data in made.items():
         if not data.texts:
             raise ValueError(
                 f"The data must have rows of {part}: more texts of each label, or a larger share. "
                 f"Received: {len(made['train'].texts)} rows of train, none of {part}"
             )
-        if unseen := sorted(set(data.labels) - labels):
+        if unseen := sorted(set(names(data.labels)) - labels):
             raise ValueError(
                 f"Each label must occur in train. Received: {', '.join(map(repr, unseen))} in "
                 f"{part} alone"
@@ -108,7 +112,7 @@ def make_parts(
 def split(
     data: LabeledTexts, share: float, seed: int = 0, purpose: str = ""
 ) -> tuple[LabeledTexts, LabeledTexts]:
-    """Set a share of the rows of each label aside.
+    """Set a share of the rows of each label aside, of several labels of the rarest.
 
     Which rows depends on their texts and the seed alone: not on their order, and little on what
     else there is.
@@ -124,11 +128,11 @@ def split(
         The rows that stay, at least one of each label, and those that are set aside.
     """
     hashes = hashes_of(data, f"{seed} {purpose}")
-    by_label: dict[str, list[int]] = {}
-    for row, label in enumerate(data.labels):
-        by_label.setdefault(label, []).append(row)
+    strata: dict[Hashable, list[int]] = {}
+    for row, stratum in enumerate(PROBLEMS[data.problem].strata(data.labels)):
+        strata.setdefault(stratum, []).append(row)
     aside: set[int] = set()
-    for rows in by_label.values():
+    for rows in strata.values():
         count = min(round(share * len(rows)), len(rows) - 1)
         aside |= set(sorted(rows, key=lambda row: hashes[row])[:count])
     stay = [row for row in range(len(data.labels)) if row not in aside]
@@ -161,8 +165,8 @@ def hash_of(parts: Mapping[str, LabeledTexts]) -> str:
     return _hash(
         field
         for part, data in sorted(parts.items())
-        for row in zip([part] * len(data.labels), hashes_of(data), data.labels, strict=True)
-        for field in row
+        for row, label in zip(hashes_of(data), data.labels, strict=True)
+        for field in (part, row, label if isinstance(label, str) else json.dumps(label))
     )
 
 

@@ -10,6 +10,7 @@ from kzoo import layers
 from kzoo.arguments import check_choice, check_positive_integers, check_rates
 from kzoo.models.backbone import OnBackbone
 from kzoo.models.families import converters
+from kzoo.problems import PROBLEMS
 
 Outputs = Mapping[str, Any]
 
@@ -30,6 +31,8 @@ class BackboneWithHead(OnBackbone, keras.Model):
         dropout: Dropout rate before the logits of a classifier or span head. By default that of the
             backbone.
         name: Name of the model.
+        problem: What the logits of a classifier tell: `"single_label"`, `"multi_label"` or
+            `"regression"`, a number. By default the first or, of a single label, the last.
 
     Raises:
         ValueError: If the family has no such head, or the head needs the output `pooled` and the
@@ -54,10 +57,19 @@ class BackboneWithHead(OnBackbone, keras.Model):
         labels: Sequence[str] | int = 2,
         dropout: float | None = None,
         name: str | None = None,
+        problem: str | None = None,
     ) -> None:
         converter = converter_of(backbone)
         check_choice([part for part in HEADS if part in converter.architectures], head=head)
         names = _labels(labels)
+        if head != "classifier" and problem is not None:
+            raise ValueError(
+                f"`problem` is for the head 'classifier'. Received: problem={problem!r}, "
+                f"head={head!r}"
+            )
+        if head == "classifier":
+            problem = problem or ("single_label" if len(names) > 1 else "regression")
+            check_choice(PROBLEMS, problem=problem)
         rate = backbone.config.dropout if dropout is None else dropout
         check_rates(dropout=rate)
         settings = converter.head_settings.get(head, {})
@@ -69,6 +81,12 @@ class BackboneWithHead(OnBackbone, keras.Model):
         self.head = head
         self.labels = names
         self.dropout = rate
+        self.problem = problem
+
+    @property
+    def output_kinds(self) -> dict[str, str]:
+        """What the logits are where the head does not tell, for the exporter."""
+        return {"logits": PROBLEMS[self.problem].output_kind} if self.problem else {}
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.
@@ -82,6 +100,7 @@ class BackboneWithHead(OnBackbone, keras.Model):
             "labels": list(self.labels),
             "dropout": self.dropout,
             "name": self.name,
+            "problem": self.problem,
         }
 
 

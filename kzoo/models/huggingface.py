@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kzoo.arguments import check_choice
 from kzoo.data.tokenizer import Tokenizer
 from kzoo.json_file import read_json_object, write_json
 from kzoo.models.converter import Converter, heads_of
@@ -21,6 +22,7 @@ from kzoo.models.sentences import (
     write_sentence_settings,
 )
 from kzoo.models.variables import arrays_by_path, variables_by_path
+from kzoo.problems import PROBLEMS
 from kzoo.weights import read_tensors, rename, restore, write_tensors
 
 
@@ -148,7 +150,17 @@ def _with_head(backbone: Any, head: str, source: dict[str, Any]) -> keras.Model:
     setting = converter_of(backbone).head_settings.get(head, {}).get("dropout", "")
     named = source.get("id2label") or {}
     labels = [named[key] for key in sorted(named, key=int)] or source.get("num_labels", 2)
-    return BackboneWithHead(backbone, head, labels, source.get(setting))
+    problem = _read_problem(source) if head == "classifier" else None
+    return BackboneWithHead(backbone, head, labels, source.get(setting), problem=problem)
+
+
+def _read_problem(source: dict[str, Any]) -> str | None:
+    """Read what a classifier tells, where a configuration says so."""
+    found = source.get("problem_type")
+    names = {each.huggingface: name for name, each in PROBLEMS.items()}
+    if found is not None:
+        check_choice(names, problem_type=found)
+    return names.get(str(found))
 
 
 def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
@@ -162,6 +174,8 @@ def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
         setting = converter.head_settings.get(head, {}).get("dropout")
         if setting is not None:
             content[setting] = model.dropout
+        if model.problem is not None:
+            content["problem_type"] = PROBLEMS[model.problem].huggingface
     write_json(path, content)
 
 

@@ -1,4 +1,4 @@
-"""Texts to labels."""
+"""Texts to labels, or to a number."""
 
 import os
 import weakref
@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kzoo.arguments import check_positive_integers, check_positive_numbers
+from kzoo.arguments import check_choice, check_positive_integers, check_positive_numbers
 from kzoo.data.texts import Texts, is_text, read_texts
 from kzoo.models.heads import BackboneWithHead
 from kzoo.models.loading import load
-from kzoo.scores import Predictions, score, softmax
-from kzoo.tasks.losses import TokenCrossentropy
+from kzoo.problems import PROBLEMS
+from kzoo.tasks.losses import losses_of
 from kzoo.tasks.prediction import predict_rows
-from kzoo.tasks.text_batches import check_count, read_labels
+from kzoo.tasks.text_batches import check_count
 from kzoo.tasks.text_fitting import fit_texts
 from kzoo.training.optimizers import AdamW, layer_rates
 from kzoo.training.schedules import WarmupLinearDecay
@@ -26,7 +26,7 @@ _LEARNING_RATE, _WARMUP = 5e-5, 0.1
 
 @keras.saving.register_keras_serializable("kzoo")
 class TextClassifier(BackboneWithHead):
-    """Texts, or pairs of texts, to one label each.
+    """Texts, or pairs of texts, to labels, or to a number each.
 
     A `keras.Model` with the inputs of the backbone and the output `logits` (B, C). `fit`,
     `evaluate` and `predict` take texts, which they tokenize and sort into batches of similar
@@ -35,14 +35,17 @@ class TextClassifier(BackboneWithHead):
 
     Args:
         backbone: A backbone of a family that Hugging Face has.
-        labels: The names of the labels, C of them.
+        labels: The names of the labels, C of them; of a number, its one name.
         length: Most tokens of a text; what is longer is truncated.
         dropout: Dropout rate before the logits. By default that of the backbone.
         name: Name of the model.
+        problem: `"single_label"`: each text has one label, told by the softmax of the logits;
+            `"multi_label"`: any number of labels, each by its sigmoid; `"regression"`: a number,
+            the logit itself.
 
     Raises:
-        ValueError: If there are fewer than two labels or one twice, or `length` is not one of the
-            backbone's.
+        ValueError: If there are fewer than two labels to choose one from, or one twice, or `length`
+            is not one of the backbone's.
 
     Example:
         >>> import kzoo
@@ -64,12 +67,11 @@ class TextClassifier(BackboneWithHead):
         length: int = 128,
         dropout: float | None = None,
         name: str | None = None,
+        problem: str = "single_label",
     ) -> None:
-        if isinstance(labels, str) or len(set(labels)) != len(labels) or len(labels) < 2:
-            raise ValueError(
-                f"`labels` must be two or more different names. Received: labels={labels!r}"
-            )
-        super().__init__(backbone, "classifier", labels, dropout, name)
+        check_choice(PROBLEMS, problem=problem)
+        PROBLEMS[problem].check_names(labels)
+        super().__init__(backbone, "classifier", labels, dropout, name, problem)
         check_positive_integers(length=length)
         if length > self.config.max_length:
             raise ValueError(
@@ -77,6 +79,7 @@ class TextClassifier(BackboneWithHead):
                 f"Received: length={length}"
             )
         self.length = length
+        self._problem = PROBLEMS[problem]
         # A weak reference: Keras would take the optimizer itself for a part of the model.
         self._chosen: Callable[[], Any] = lambda: None
 
@@ -95,9 +98,10 @@ class TextClassifier(BackboneWithHead):
         """
         source: Any = load(folder, head="classifier")
         config = source.get_config()
-        arguments = {"labels": source.labels, "length": length, "dropout": source.dropout}
         backbone = keras.saving.deserialize_keras_object(config["backbone"])
-        classifier = cls(backbone, **arguments)
+        classifier = cls(
+            backbone, source.labels, length, dropout=source.dropout, problem=source.problem
+        )
         classifier.set_weights(source.get_weights())
         classifier.tokenizer = source.tokenizer
         return classifier
@@ -123,7 +127,8 @@ class TextClassifier(BackboneWithHead):
 
         Args:
             x: Texts or pairs of texts, N of them; whatever else is for Keras.
-            y: Their labels: names, or indices of names.
+            y: Their labels: names, or indices of names; of several labels, a list or tuple of
+                names for each text, or an array (N, C) of 0 and 1; of a regression, numbers.
             *args: For Keras, where `x` is no texts.
             validation: Other texts and their labels, measured after every epoch.
             learning_rate: The highest rate, 5e-5 by default; not for a model that you compiled.
@@ -200,15 +205,15 @@ class TextClassifier(BackboneWithHead):
             **options: For texts, `batch_size`, 32 by default; else for Keras.
 
         Returns:
-            The `Scores` of texts.
+            The `Scores`, `MultiLabelScores` or `RegressionScores` of texts.
         """
         if not is_text(x):
             return super().evaluate(x, y, *args, **options)
-        labels = read_labels("y", y, self.labels)
+        problem = self._problem
+        labels = problem.read("y", y, self.labels)
         texts = read_texts("x", x)
         check_count("x", texts, labels)
-        logits = self._logits(texts, *args, **options)
-        return score(logits, labels, self.labels)
+        return problem.score(self._logits(texts, *args, **options), labels, self.labels)
 
     def predict(self, x: Any, *args: Any, **options: Any) -> Any:
         """Tell the labels of texts.
@@ -219,13 +224,12 @@ class TextClassifier(BackboneWithHead):
             **options: For texts, `batch_size`, 32 by default; else for Keras.
 
         Returns:
-            The `Predictions` of texts.
+            The `Predictions` of texts, or numbers (N,).
         """
         if not is_text(x):
             return super().predict(x, *args, **options)
-        probabilities = softmax(self._logits(read_texts("x", x), *args, **options))
-        names = [self.labels[index] for index in probabilities.argmax(axis=1)]
-        return Predictions(names, probabilities)
+        logits = self._logits(read_texts("x", x), *args, **options)
+        return self._problem.tell(logits, self.labels)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.
@@ -282,10 +286,10 @@ class TextClassifier(BackboneWithHead):
         rate = _LEARNING_RATE if learning_rate is None else learning_rate
         check_positive_numbers(learning_rate=rate)
         schedule = WarmupLinearDecay(rate, steps, int(_WARMUP * steps))
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        loss, metrics = losses_of(self._problem)
         rates = None if layer_decay is None else layer_rates(self, layer_decay)
         optimizer = AdamW(schedule, rates=rates)
-        self.compile(optimizer, TokenCrossentropy(), weighted_metrics=[accuracy])
+        self.compile(optimizer, loss, weighted_metrics=metrics)
         self._chosen = weakref.ref(self.optimizer)
 
     def _logits(self, texts: Texts, batch_size: int = 32) -> np.ndarray:

@@ -16,9 +16,9 @@ from kzoo.data.labeled import LabeledTexts
 from kzoo.data.splitting import hash_of, hashes_of
 from kzoo.json_file import read_json_object, write_json, write_json_lines
 from kzoo.models import save, save_huggingface
-from kzoo.tasks.model_card import write_card
+from kzoo.tasks.model_card import PICTURES, write_card
 from kzoo.training.lora import lora
-from kzoo.training.plots import plot_confusion, plot_history
+from kzoo.training.plots import plot_confusion, plot_f1, plot_history, plot_numbers
 from kzoo.training.runs import COPIES, check_new_folder, check_room, check_same
 
 # What lies in the folder of a run.
@@ -47,7 +47,8 @@ def finetune(
     """Train a classifier, measure it on the texts that were held out, and write both.
 
     Writes into `out` the classifier as `model.keras` and the folder `huggingface`; the model card
-    `README.md`; `curves.png` and `confusion.png`; `held_out.jsonl`, the texts it was measured on;
+    `README.md`; `curves.png` and, by the problem, `confusion.png`, `f1.png` or `predictions.png`;
+    `held_out.jsonl`, the texts it was measured on;
     `calibration.jsonl`, some that it was trained on; `split.json`, the hashes of the texts of each
     part; and `run.json` with the result. Called again after an interruption, it goes on from the
     last whole epoch.
@@ -85,6 +86,12 @@ def finetune(
         check_positive_integers(patience=patience)
         if "validation" not in parts:
             raise ValueError(f"`patience` needs a part `validation`. Received: patience={patience}")
+    for part, data in parts.items():
+        if data.problem != classifier.problem:
+            raise ValueError(
+                f"`parts[{part!r}]` must have labels of the problem of the classifier, "
+                f"{classifier.problem!r}. Received: problem={data.problem!r}"
+            )
     out, report = pathlib.Path(out), progress or (lambda step, fraction: None)
     started = time.monotonic()
     known: dict[str, Any] = json.loads(json.dumps(facts or {}))
@@ -114,6 +121,7 @@ def finetune(
     best = history.get("val_loss", [])
     result = {
         **known,
+        "problem": classifier.problem,
         "labels": list(classifier.labels),
         "length": classifier.length,
         "rows": {part: len(data.texts) for part, data in parts.items()},
@@ -128,7 +136,10 @@ def finetune(
         "class_weight": class_weight,
         "seed": seed,
         "history": history,
-        "scores": {**scores._asdict(), "confusion": scores.confusion.tolist()},
+        "scores": {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in scores._asdict().items()
+        },
         "seconds": round(time.monotonic() - started, 1),
     }
     report("write", 0.97)
@@ -203,8 +214,16 @@ def _write(
 ) -> None:
     """Write the model, what was measured and, last, the result."""
     scores = result["scores"]
-    plot_history(result["history"], out / "curves.png", {"test": scores["accuracy"]}, "epoch")
-    plot_confusion(np.array(scores["confusion"]), result["labels"], out / "confusion.png")
+    accuracy = {"test": scores["accuracy"]} if classifier.problem == "single_label" else {}
+    plot_history(result["history"], out / "curves.png", accuracy, "epoch")
+    path, labels = out / PICTURES[classifier.problem][1], result["labels"]
+    if classifier.problem == "single_label":
+        plot_confusion(np.array(scores["confusion"]), labels, path)
+    elif classifier.problem == "multi_label":
+        plot_f1(scores["f1"], path)
+    else:
+        told = classifier.predict(parts["test"].x)
+        plot_numbers(np.array(parts["test"].labels), told, labels[0], path)
     write_json_lines(out / HELD_OUT, _records(parts["test"]))
     train = parts["train"]
     some = range(0, len(train.texts), -(-len(train.texts) // _MOST_CALIBRATION))
@@ -218,7 +237,7 @@ def _write(
     (out / _CHECKPOINT).unlink(missing_ok=True)
 
 
-def _records(data: LabeledTexts) -> Iterator[dict[str, str]]:
+def _records(data: LabeledTexts) -> Iterator[dict[str, Any]]:
     """Yield rows as `kzoo.data.read_labeled` reads them."""
     columns = {"text": data.texts, "pair": data.seconds, "label": data.labels}
     named = {name: column for name, column in columns.items() if column is not None}

@@ -1,8 +1,10 @@
-"""Losses."""
+"""Losses, and what training shows beside them."""
 
 from typing import Any
 
 import keras
+
+from kzoo.problems import PROBLEMS, Problem
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -37,3 +39,19 @@ class TokenCrossentropy(keras.losses.Loss):
         labels = ops.expand_dims(ops.cast(y_true, "int32"), -1)
         chosen = ops.take_along_axis(y_pred, labels, axis=-1)
         return ops.logsumexp(y_pred, axis=-1) - ops.squeeze(chosen, -1)
+
+
+def losses_of(problem: Problem) -> tuple[Any, list[Any]]:
+    """Return what a classifier of texts is trained by.
+
+    Args:
+        problem: What it tells.
+
+    Returns:
+        The loss of its logits, and the metrics that training shows.
+    """
+    if problem is PROBLEMS["multi_label"]:
+        return keras.losses.BinaryCrossentropy(from_logits=True), []
+    if problem is PROBLEMS["regression"]:
+        return keras.losses.MeanSquaredError(), []
+    return TokenCrossentropy(), [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]

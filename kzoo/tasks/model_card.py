@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kzoo.json_file import whole_file
+from kzoo.problems import named_scores
 
 # What may be said of a run besides what training knows itself.
 _FACTS = {
@@ -14,6 +15,12 @@ _FACTS = {
     "columns": "columns",
     "removed": "removed rows",
     "precision": "precision",
+}
+# The picture of the predictions, by the problem, and what it shows.
+PICTURES = {
+    "single_label": ("Confusion matrix", "confusion.png"),
+    "multi_label": ("F1 of each label", "f1.png"),
+    "regression": ("Predictions", "predictions.png"),
 }
 
 
@@ -37,25 +44,19 @@ def _card(result: Mapping[str, Any]) -> Iterator[str]:
     if "model" in result:
         yield f"base_model: {result['model']}"
     yield from ("pipeline_tag: text-classification", "library_name: keras", "---", "")
-    yield f"# Classifier of texts: {', '.join(labels)}"
-    yield from ("", "![Confusion matrix](confusion.png) ![Learning curves](curves.png)", "")
+    told = "Texts to a number" if result["problem"] == "regression" else "Classifier of texts"
+    yield f"# {told}: {', '.join(labels)}"
+    alt, picture = PICTURES[result["problem"]]
+    yield from ("", f"![{alt}]({picture}) ![Learning curves](curves.png)", "")
 
     yield from ("## Scores", "")
     yield f"On {result['rows']['test']:,} texts that it was not trained on, `held_out.jsonl`:"
     yield ""
-    overall = [
-        ["accuracy", f"{scores['accuracy']:.4f}"],
-        ["macro F1", f"{scores['macro_f1']:.4f}"],
-        ["loss", f"{scores['loss']:.4f}"],
-    ]
+    overall = [[name, f"{value:.4f}"] for name, value in named_scores(scores).items()]
     yield from _table(["", "value"], overall)
-    yield ""
-    support = [sum(row) for row in scores["confusion"]]
-    rows = [
-        [label, f"{scores['f1'][label]:.4f}", f"{count:,}"]
-        for label, count in zip(labels, support, strict=True)
-    ]
-    yield from _table(["label", "F1", "texts"], rows)
+    if "f1" in scores:
+        yield ""
+        yield from _by_label(labels, scores)
 
     yield from ("", "## Training", "")
     yield from _table(["", "value"], _training(result))
@@ -66,6 +67,15 @@ def _card(result: Mapping[str, Any]) -> Iterator[str]:
     yield 'classifier = kzoo.load("model.keras")'
     yield 'classifier.predict(["a text"])'
     yield "```"
+
+
+def _by_label(labels: Sequence[str], scores: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of the table of F1, with the number of texts where each has one label."""
+    rows = [[label, f"{scores['f1'][label]:.4f}"] for label in labels]
+    counts = [f"{sum(row):,}" for row in scores.get("confusion", ())]
+    if counts:
+        rows = [[*row, count] for row, count in zip(rows, counts, strict=True)]
+    yield from _table(["label", "F1", "texts"][: len(rows[0])], rows)
 
 
 def _training(result: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -1,7 +1,6 @@
 """Texts and labels as the batches that `fit` takes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,35 +12,6 @@ from kzoo.tasks.prediction import backend_widths
 # Batches among which rows are sorted by length: large enough that little is padded, small enough
 # that a batch has rows from all over.
 _SORTED_BATCHES = 32
-
-
-def read_labels(name: str, labels: Any, names: Sequence[str]) -> np.ndarray:
-    """Require labels, and turn them into indices.
-
-    Args:
-        name: What the user knows them by.
-        labels: Names of labels, or their indices.
-        names: The names that there are.
-
-    Returns:
-        int32 (N,).
-
-    Raises:
-        ValueError: If something else is among them; the message names it by its index.
-    """
-    if labels is None or isinstance(labels, str) or not hasattr(labels, "__len__"):
-        raise ValueError(f"`{name}` must be a list of labels. Received: {name}={labels!r}")
-    known = {label: index for index, label in enumerate(names)}
-    found = []
-    for place, label in enumerate(labels):
-        index = known.get(label) if isinstance(label, str) else _index(label, len(known))
-        if index is None:
-            raise ValueError(
-                f"`{name}` must be labels of the classifier, {', '.join(map(repr, known))}, or "
-                f"their indices. Received: {name}[{place}]={label!r}"
-            )
-        found.append(index)
-    return np.array(found, "int32")
 
 
 def check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
@@ -62,12 +32,6 @@ def check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
         )
 
 
-def _index(label: Any, count: int) -> int | None:
-    """Read an index of a label."""
-    is_index = isinstance(label, int | np.integer) and not isinstance(label, bool | np.bool_)
-    return int(label) if is_index and 0 <= label < count else None
-
-
 class TextBatches(keras.utils.PyDataset):
     """Batches of texts of similar length, in another order in every epoch.
 
@@ -76,7 +40,7 @@ class TextBatches(keras.utils.PyDataset):
 
     Args:
         inputs: Arrays by name, (N, T).
-        labels: (N,).
+        labels: (N,) or (N, C).
         batch_size: Rows of a batch.
         seed: Seed of the order, or None for the order of the rows.
         weights: What each row counts, (N,); 1 by default.

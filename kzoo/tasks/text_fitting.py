@@ -10,7 +10,8 @@ from kzoo.arguments import check_counts, check_positive_integers, check_positive
 from kzoo.data.labeled import LabeledTexts
 from kzoo.data.splitting import hash_of
 from kzoo.data.texts import Texts, read_texts
-from kzoo.tasks.text_batches import TextBatches, check_count, read_labels
+from kzoo.problems import PROBLEMS
+from kzoo.tasks.text_batches import TextBatches, check_count
 from kzoo.training.checkpoints import EpochCheckpoint
 
 # What `fit` of Keras has that texts have otherwise.
@@ -60,10 +61,18 @@ def fit_texts(
     if patience is not None and "validation" not in given:
         raise ValueError(f"`patience` needs `validation`. Received: patience={patience}")
     texts, labels = _read(model, ("x", x), ("y", y))
-    if len(set(labels.tolist())) < 2:
-        only = model.labels[int(labels[0])]
-        raise ValueError(f"`y` must have two or more labels. Received: {only!r} alone")
-    weights = _weights(options.pop("class_weight", None), labels, model.labels)
+    if len(np.unique(labels, axis=0)) < 2:
+        raise ValueError(
+            "`y` must have two or more different labels. "
+            f"Received: {_told(model, labels[0])!r} alone"
+        )
+    weight, is_single = options.pop("class_weight", None), model.problem == "single_label"
+    if weight is not None and not is_single:
+        raise ValueError(
+            "`class_weight` is for texts of one label each. "
+            f"Received: class_weight={weight!r}, problem={model.problem!r}"
+        )
+    weights = _weights(weight, labels, model.labels) if is_single else None
     parts, measured = {"train": (texts, labels)}, None
     if "validation" in given:
         names = ("validation[0]", "validation[1]")
@@ -83,13 +92,14 @@ def fit_texts(
         "optimizer": type(model.optimizer).__name__,
         "seed": seed,
         "patience": patience,
-        "class_weight": weights.tolist(),
+        "class_weight": None if weights is None else weights.tolist(),
         "trained": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "backend": keras.config.backend(),
     }
     keeper = EpochCheckpoint(given.get("checkpoint"), settings, patience, seed)
     first = keeper.resume(model)
-    batches = TextBatches(model.tokenize(texts), labels, size, seed, weights[labels], first)
+    row_weights = None if weights is None else weights[labels]
+    batches = TextBatches(model.tokenize(texts), labels, size, seed, row_weights, first)
     callbacks = [keeper, *(options.pop("callbacks", None) or ())]
     history = fit(
         batches,
@@ -112,9 +122,19 @@ def fit_texts(
 
 def _read(model: Any, texts: tuple[str, Any], labels: tuple[str, Any]) -> tuple[Texts, np.ndarray]:
     """Read texts and their labels, each with the name that the user knows it by."""
-    found, indices = read_texts(*texts), read_labels(*labels, model.labels)
-    check_count(texts[0], found, indices)
-    return found, indices
+    found = read_texts(*texts)
+    read = PROBLEMS[model.problem].read(*labels, model.labels)
+    check_count(texts[0], found, read)
+    return found, read
+
+
+def _told(model: Any, label: Any) -> Any:
+    """Return what the user calls a label, or all labels of a text."""
+    if model.problem == "single_label":
+        return model.labels[label]
+    if model.problem == "multi_label":
+        return tuple(name for name, there in zip(model.labels, label, strict=True) if there)
+    return float(label[0])
 
 
 def _weights(given: Any, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -132,14 +152,14 @@ def _weights(given: Any, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarr
     weights = np.ones(len(names), "float32")
     for name, weight in (given or {}).items():
         check_positive_numbers(**{f"class_weight[{name!r}]": weight})
-        weights[read_labels("class_weight", [name], names)] = weight
+        weights[PROBLEMS["single_label"].read("class_weight", [name], names)] = weight
     return weights
 
 
 def _hash(parts: Mapping[str, tuple[Texts, np.ndarray]]) -> str:
     """Compute one hash of all texts and labels."""
     rows = {
-        part: LabeledTexts(texts.first, texts.second, [str(label) for label in labels])
+        part: LabeledTexts(texts.first, texts.second, [str(label.tolist()) for label in labels])
         for part, (texts, labels) in parts.items()
     }
     return hash_of(rows)

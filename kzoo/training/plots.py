@@ -3,6 +3,7 @@
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +66,7 @@ def plot_history(
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-    with whole_file(pathlib.Path(path)) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=120)
+    _save(figure, path)
 
 
 def plot_confusion(
@@ -98,5 +98,60 @@ def plot_confusion(
     for (row, column), number in np.ndenumerate(confusion) if count <= _MOST_NUMBERS else ():
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{number:,}", ha="center", va="center", color=color)
+    _save(figure, path)
+
+
+def plot_f1(f1: Mapping[str, float], path: str | os.PathLike[str]) -> None:
+    """Draw F1 of each label as a bar, the highest on top.
+
+    Args:
+        f1: F1 by label.
+        path: The `.png` file to write.
+
+    Raises:
+        ImportError: If the package `matplotlib` is missing.
+    """
+    require_packages(("matplotlib",), "pretrain", "drawing F1")
+    from matplotlib.figure import Figure
+
+    labels = sorted(f1, key=lambda label: f1[label])
+    figure = Figure(figsize=(6, min(1.5 + 0.3 * len(labels), 24)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(labels, [f1[label] for label in labels])
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.set(xlabel="F1", xlim=(0, 1.1))
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def plot_numbers(
+    true: np.ndarray, told: np.ndarray, name: str, path: str | os.PathLike[str]
+) -> None:
+    """Draw predicted numbers over the true ones.
+
+    Args:
+        true: The true numbers, (N,).
+        told: What was predicted, (N,).
+        name: What they are.
+        path: The `.png` file to write.
+
+    Raises:
+        ImportError: If the package `matplotlib` is missing.
+    """
+    require_packages(("matplotlib",), "pretrain", "drawing predictions")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(true, told, s=12, alpha=0.4, linewidths=0)
+    ends = [min(true.min(), told.min()), max(true.max(), told.max())]
+    axes.plot(ends, ends, color="gray", ls=":", label="no error")
+    axes.set(xlabel=f"{name}, true", ylabel=f"{name}, predicted")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: str | os.PathLike[str]) -> None:
     with whole_file(pathlib.Path(path)) as unfinished:
         figure.savefig(unfinished, format="png", dpi=120)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import kzoo
+from kzoo.problems import PROBLEMS
 from kzoo.tasks import TextClassifier
 from kzoo_export import export, inspect, load_classifier, quantize, verify
 from kzoo_export.artifact.files import assets_of
@@ -20,6 +21,7 @@ from tests.kzoo.tasks.letters import letters
 
 LABELS = ["a", "b", "c"]
 ROWS = 20
+CLASSES = Classes("x", 3, PROBLEMS["single_label"], tuple(LABELS))
 
 
 def classifier(**options: Any) -> TextClassifier:
@@ -95,7 +97,7 @@ def test_verify_counts_too_and_other_models_do_not_use_labels(tmp_path: Path) ->
     ids=["names", "indices", "column", "one_hot"],
 )
 def test_forms_of_labels(labels: Any) -> None:
-    np.testing.assert_array_equal(Classes("x", 3, tuple("abc")).read(labels, "samples"), [1, 0, 2])
+    np.testing.assert_array_equal(CLASSES.read(labels, "samples"), [1, 0, 2])
 
 
 @pytest.mark.once
@@ -111,7 +113,7 @@ def test_forms_of_labels(labels: Any) -> None:
 )
 def test_labels_that_are_no_class(labels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Classes("x", 3, tuple("abc")).read(labels, "samples")
+        CLASSES.read(labels, "samples")
 
 
 @pytest.mark.once

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from kzoo.problems import BY_KIND, Problem
 from kzoo_export.artifact.files import Runner, run_batches
 from kzoo_export.artifact.verification import Accuracy, Comparison, Verification
 from kzoo_export.recipe import Recipe
@@ -63,7 +64,7 @@ def compare(
         found = compare_outputs(actual, trial.outputs, trial.samples.arrays, signature)
         compared += [dataclasses.replace(each, size=trial.size) for each in found]
         # Of samples that are cut, the labels say less.
-        accuracies = accuracies or _accuracies(actual, trial)
+        accuracies = accuracies or _accuracies(actual, trial, signature)
     return Verification(
         outputs=tuple(compared),
         tolerance=recipe.tolerance,
@@ -74,16 +75,20 @@ def compare(
     )
 
 
-def _accuracies(actual: Arrays, trial: Trial) -> tuple[Accuracy, ...]:
+def _accuracies(actual: Arrays, trial: Trial, signature: Signature) -> tuple[Accuracy, ...]:
     """Compare the outputs of a file, and those of its model, with the labels of the samples."""
 
-    def share(logits: np.ndarray, labels: np.ndarray) -> float:
-        return float(np.mean(logits.argmax(axis=1) == labels))
+    def measure(problem: Problem, logits: np.ndarray, labels: np.ndarray) -> float:
+        names = list(map(str, range(logits.shape[1])))
+        with np.errstate(all="ignore"):  # A file may give NaN.
+            return float(getattr(problem.score(logits, labels, names), problem.metric))
 
-    return tuple(
-        Accuracy(name, share(trial.outputs[name], labels), share(actual[name], labels))
-        for name, labels in trial.samples.labels.items()
-    )
+    found = []
+    for name, labels in trial.samples.labels.items():
+        problem = BY_KIND[signature.output_kinds[name]]
+        model, file = (measure(problem, each[name], labels) for each in (trial.outputs, actual))
+        found.append(Accuracy(name, model, file, problem.metric_name))
+    return tuple(found)
 
 
 def compare_outputs(
@@ -187,6 +192,8 @@ def compare_output(
     if kind in ("class_logits", "token_logits"):
         same_sign = float(np.mean((actual > 0) == (expected > 0)))
         agreement = same_sign if is_single else _agreement(actual, expected)
+    if kind == "label_logits":
+        agreement = float(np.mean(((actual > 0) == (expected > 0)).all(axis=-1)))
     if is_single:
         weak = bool(np.ptp(expected) <= _RESOLUTION * np.abs(expected).max())
         mean = 0.0 if weak else expected.mean()

@@ -61,11 +61,16 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """The share of samples whose label is the largest logit, of a model and of its file."""
+    """How well an output predicts the labels of the samples, in a model and in its file.
+
+    `metric` is the accuracy of classes, the micro F1 of labels of which a sample has any number, or
+    the Pearson correlation of numbers.
+    """
 
     output: str
     model: float
     file: float
+    metric: str = "accuracy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,19 +131,21 @@ class Verification(Document):
         if not self.accuracies:
             return
         table = open_table("Accuracy")
-        table.add_column("output", overflow="fold")
+        for column in ("output", "metric"):
+            table.add_column(column, overflow="fold")
         for column in ("labels", "model", "file", "file - model"):
             table.add_column(column, justify="right", no_wrap=True)
         for each in self.accuracies:
             shares = (f"{each.model:.4f}", f"{each.file:.4f}", f"{each.file - each.model:+.4f}")
-            table.add_row(each.output, str(self.num_samples), *shares)
+            table.add_row(each.output, each.metric, str(self.num_samples), *shares)
         yield table
 
     def _legend(self) -> Iterator[str]:
         """Say what the columns are, and what a reader must know of the rows."""
         yield f"bound: the tolerance of {self.judged_as}; cosine, min: mean and least over rows"
         if any(output.agreement is not None for output in self.outputs):
-            yield "agree: share of equal integers, or of rows with the same largest logit"
+            yield "agree: share of equal integers, or of rows with the same largest logit or, of"
+            yield "       label logits, with the same labels"
         if any(output.kind is None for output in self.outputs):
             yield "undeclared: compared as plain numbers; say what it is with `kinds`"
         if any(output.weak for output in self.outputs):

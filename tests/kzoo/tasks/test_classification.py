@@ -1,4 +1,4 @@
-"""Texts to labels: loss by loss beside Hugging Face's, scores beside scikit-learn's."""
+"""Texts to labels: learned, ordered, saved, refused; scores beside scikit-learn's."""
 
 import json
 import random
@@ -8,70 +8,22 @@ import numpy as np
 import pytest
 
 import kzoo
-from kzoo.scores import score
+from kzoo.problems import PROBLEMS
 from kzoo.tasks import TextClassifier, TokenCrossentropy
 from kzoo.tasks.text_batches import TextBatches
-from kzoo.training import AdamW, WarmupLinearDecay
+from kzoo.training import AdamW
 from kzoo_export import export
 from tests.arrays import to_numpy
-from tests.huggingface import SIZES, reference, run
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo.tasks.letters import letters
 from tests.reference.basics import softmax
 
-STEPS = 20
 # Compiled backends have four to an octave.
 WIDTHS = {
     False: {16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112},
     True: {*range(1, 33), *range(34, 65, 2), *range(68, 129, 4)},
 }
 LABELS = ["bad", "so so", "good"]
-ADAM = {"lr": 1e-3, "weight_decay": 0.01, "eps": 1e-8}
-
-
-@pytest.fixture(scope="module")
-def theirs():
-    return reference(
-        *("classify",), sizes=SIZES, labels=LABELS, shape=[6, 24], steps=STEPS, optimizer=ADAM
-    )
-
-
-def batch_of(folder, step):
-    with np.load(folder / f"batch_{step}.npz") as arrays:
-        inputs = {name: arrays[name].astype("int32") for name in arrays}
-    return inputs, inputs.pop("labels")
-
-
-def test_losses_of_20_steps_are_hugging_faces(theirs):
-    classifier = TextClassifier.from_huggingface(theirs / "model", length=24)
-    assert list(classifier.labels) == LABELS
-    schedule = WarmupLinearDecay(ADAM["lr"], STEPS, 2)
-    optimizer = AdamW(schedule, ADAM["weight_decay"], epsilon=ADAM["eps"])
-    classifier.compile(optimizer, TokenCrossentropy())
-    last = [classifier.test_on_batch(*batch_of(theirs, STEPS - 1))]
-    losses = []
-    for step in range(STEPS):
-        losses.append(classifier.train_on_batch(*batch_of(theirs, step)))
-        classifier.reset_metrics()
-    expected = json.loads((theirs / "losses.json").read_text())
-    np.testing.assert_allclose(np.array(losses, "float64"), expected, rtol=1e-4)
-    # Training matters that much.
-    assert abs(last[0] - losses[-1]) > 0.01 * losses[-1]
-
-
-@pytest.mark.once
-def test_folder_is_read_by_transformers(theirs, tmp_path):
-    classifier = TextClassifier.from_huggingface(theirs / "model", length=24)
-    inputs, _ = batch_of(theirs, 0)
-    kzoo.save_huggingface(classifier, tmp_path / "model")
-    np.savez(tmp_path / "batch.npz", **inputs)
-    given = {"model": str(tmp_path / "model"), "batch": str(tmp_path / "batch.npz")}
-    run("classified", tmp_path / "result", **given)
-    assert json.loads((tmp_path / "result" / "labels.json").read_text()) == LABELS
-    with np.load(tmp_path / "result" / "logits.npz") as arrays:
-        np.testing.assert_allclose(
-            arrays["logits"], to_numpy(classifier(inputs)["logits"]), atol=2e-5
-        )
 
 
 def new(labels=("a", "b", "c"), **arguments):
@@ -222,7 +174,7 @@ def test_scores_are_those_of_scikit_learn():
     # The last label occurs neither in labels nor in predictions.
     logits = np.concatenate([generator.normal(size=(50, 3)), np.full((50, 1), -9.0)], axis=1)
     labels = generator.integers(0, 3, 50)
-    scores = score(logits, labels, [*LABELS, "never"])
+    scores = PROBLEMS["single_label"].score(logits, labels, [*LABELS, "never"])
     chosen = logits.argmax(axis=1)
     assert scores.accuracy == metrics.accuracy_score(labels, chosen)
     assert scores.macro_f1 == pytest.approx(metrics.f1_score(labels, chosen, average="macro"))
@@ -246,7 +198,10 @@ def test_scores_are_those_of_scikit_learn():
         (lambda c: c.fit(["a", "b"], ["a", "d"]), r"`y` must be labels.*'c'.*y\[1\]='d'"),
         (lambda c: c.fit(["a", "b"], [0, 3]), r"`y` must be labels.*y\[1\]=3"),
         (lambda c: c.fit(["a", "b"], [0, True]), r"y\[1\]=True"),
-        (lambda c: c.fit(["a", "b"], ["a", "a"]), "two or more labels. Received: 'a' alone"),
+        (
+            lambda c: c.fit(["a", "b"], ["a", "a"]),
+            "two or more different labels. Received: 'a' alone",
+        ),
         (lambda c: c.fit(["a", "b"], ["a"]), "one label for each text.*2 texts, 1 labels"),
         (lambda c: c.fit(["a"], []), "one label for each text.*1 texts, 0 labels"),
         (lambda c: c.fit(["a"], ["a"], shuffle=True), "`shuffle` is for arrays: `seed`"),
