@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines
+from kzoo.cli.inputs import Task, load_task, read_kinds, read_lines, read_run
 from kzoo.cli.options import Json, Kinds, Model, Samples, TaskOption
 from kzoo.cli.output import print_result, progress_bar
 
@@ -20,10 +20,12 @@ def verify_file(
 ) -> None:
     """Run a file in its own runtime and compare it with the model it came from.
 
-    Exits with 1 below the tolerance of its recipe.
+    Exits with 1 below the tolerance of its recipe. The file of a run of `kzoo finetune` is verified
+    on the texts that the run was measured on, with their labels.
 
     Example: `kzoo verify model.tflite minilm_l6_v2 --samples sentences.txt`
     """
+    from kzoo.tasks.finetuning import HELD_OUT
     from kzoo_export import verify
 
     kinds = read_kinds(kind)
@@ -31,6 +33,7 @@ def verify_file(
         progress("load", 0.0)
         model = load_task(source, task)
         progress("compare", 0.2)
-        result = verify(path, model, read_lines(samples), kinds=kinds)
+        given = read_run(source, HELD_OUT) if samples is None else read_lines(samples)
+        result = verify(path, model, given, kinds=kinds)
     print_result(result, as_json)
     raise typer.Exit(0 if result.passed else 1)

@@ -8,9 +8,6 @@ import keras
 
 from kzoo.arguments import check_positive_numbers
 
-# Numbers of a weight that are updated together on a CPU: with what belongs to them about 1 MB.
-_CACHED = 2**16
-
 
 @keras.saving.register_keras_serializable("kzoo")
 class AdamW(keras.optimizers.AdamW):
@@ -102,15 +99,14 @@ class AdamW(keras.optimizers.AdamW):
         root = ops.sqrt(1 - ops.power(ops.cast(self.beta_2, dtype), step))
         rate = rate * root / (1 - ops.power(ops.cast(self.beta_1, dtype), step))
         epsilon = self.epsilon * root
-        if keras.config.backend() == "torch":
-            self._update_in_place(gradient, variable, average, squares, rate, epsilon)
-            return
         self.assign_add(average, (gradient - average) * (1 - self.beta_1))
         self.assign_add(squares, (ops.square(gradient) - squares) * (1 - self.beta_2))
         self.assign_sub(variable, rate * average / (ops.sqrt(squares) + epsilon))
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
         """Let matrices decay, each by its own rate; Keras knows one rate."""
+        if keras.config.backend() == "torch":  # It is part of the step.
+            return
         if not self.rates:
             super()._apply_weight_decay(variables)
             return
@@ -120,21 +116,28 @@ class AdamW(keras.optimizers.AdamW):
                 rate = keras.ops.cast(self.learning_rate, variable.dtype) * factor
                 variable.assign(variable - variable * rate * self.weight_decay)
 
-    def _update_in_place(
-        self, gradient: Any, variable: Any, average: Any, squares: Any, rate: Any, epsilon: Any
+    def _backend_update_step(
+        self, grads: Sequence[Any], trainable_variables: Sequence[Any], learning_rate: Any
     ) -> None:
-        """Change a weight of PyTorch, which fuses nothing: each operation is a pass over memory.
+        """Change all weights: PyTorch fuses nothing by itself, and has a kernel that does."""
+        if keras.config.backend() != "torch":
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        from kzoo.training.fused import adamw_step
 
-        On a CPU it is done in pieces that stay in the cache.
-        """
-        tensors = (variable.value.data, gradient, average.value, squares.value)
-        pieces: Any = [tensors]
-        if gradient.device.type == "cpu" and all(each.is_contiguous() for each in tensors):
-            pieces = zip(*(each.view(-1).split(_CACHED) for each in tensors), strict=True)
-        for weight, slope, first, second in pieces:
-            first.lerp_(slope, 1 - self.beta_1)
-            second.mul_(self.beta_2).addcmul_(slope, slope, value=1 - self.beta_2)
-            weight.addcdiv_(first * rate, second.sqrt().add_(epsilon), value=-1)
+        groups: dict[tuple[float, bool], list[tuple[Any, ...]]] = {}
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            index = self._get_variable_index(variable)
+            average, squares = self._momentums[index].value, self._velocities[index].value
+            key = (self._factors[index], self._use_weight_decay(variable))
+            slope = keras.ops.cast(gradient, variable.dtype)
+            groups.setdefault(key, []).append((variable.value, slope, average, squares))
+        rate = keras.ops.convert_to_tensor(learning_rate)
+        settings = {"beta1": self.beta_1, "beta2": self.beta_2, "eps": self.epsilon}
+        for (factor, decays), tensors in groups.items():
+            settings["weight_decay"] = (self.weight_decay or 0.0) if decays else 0.0
+            columns = list(zip(*tensors, strict=True))
+            adamw_step(columns, self.iterations.value, rate * factor, settings)
 
 
 def _sum(gradient: Any, variable: Any) -> Any:

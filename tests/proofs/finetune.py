@@ -175,7 +175,6 @@ def _files(folder: Path, size: Size, sets: Mapping[str, Set]) -> bool:
         "texts lost",
         "bound",
         "agree",
-        "ms",
         "met",
     ):
         table.add_column(column, justify="left" if column in ("set", "file") else "right")

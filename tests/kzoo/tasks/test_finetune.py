@@ -14,6 +14,7 @@ from kzoo.data.labeled import LabeledTexts, read_labeled
 from kzoo.data.splitting import hashes_of, make_parts
 from kzoo.tasks import TextClassifier, finetune
 from kzoo_export import load_classifier
+from tests.commands import failure_of, run_here
 from tests.commands import run as run_command
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo.tasks.letters import letters
@@ -196,24 +197,24 @@ def test_commands(tmp_path) -> None:
     unbroken = train_unbroken(tmp_path)
     assert {name: result[name] for name in COMPARED} == {name: unbroken[name] for name in COMPARED}
 
-    done = run_command("predict", out, "a dfe", "c hh", "--json")
-    records = json.loads(done.stdout)
+    records = json.loads(run_here("predict", out, "a dfe", "c hh", "--json"))
     expected = kzoo.load(out / "model.keras").predict(["a dfe", "c hh"])
     assert [record["label"] for record in records] == expected.labels
     found = [list(record["probabilities"].values()) for record in records]
     np.testing.assert_allclose(found, expected.probabilities, atol=1e-5)
     (tmp_path / "texts.txt").write_text("a dfe\n\nc hh\n")
-    run_command("predict", out, "--input", tmp_path / "texts.txt", "--output", tmp_path / "o.csv")
+    run_here("predict", out, "--input", tmp_path / "texts.txt", "--output", tmp_path / "o.csv")
     data = read_labeled(tmp_path / "o.csv").parts["all"]
     assert data == LabeledTexts(["a dfe", "c hh"], None, expected.labels)
-    done = run_command("predict", tmp_path / "tiny.keras", "a", code=1)
-    assert "must be a classifier of texts" in done.stderr
-    assert (
-        "--output` must end in" in run_command("predict", out, "a", "--output", "x", code=1).stderr
-    )
-    assert "at least one text" in run_command("predict", out, code=1).stderr
+    for arguments, message in (
+        ((tmp_path / "tiny.keras", "a"), "must be a classifier of texts"),
+        ((out, "a", "--output", "x"), "`--output` must end in"),
+        ((out,), "at least one text"),
+        ((out, "a", "--text", "x"), "`--text` must come with an `--input` that has columns"),
+    ):
+        assert message in failure_of("predict", *arguments)
 
-    run_command("export", out, tmp_path / "a.onnx")
+    run_here("export", out, tmp_path / "a.onnx")
     report = json.loads((tmp_path / "a.onnx.report.json").read_text())
     assert report["verification"]["outputs"][0]["name"] == "logits"
     rows = result["rows"]["test"]
@@ -222,9 +223,9 @@ def test_commands(tmp_path) -> None:
     assert report["verification"]["accuracies"] == [
         {"output": "logits", "model": accuracy, "file": accuracy, "metric": "accuracy"}
     ]
-    done = run_command("predict", tmp_path / "a.onnx", "a dfe", "c hh", "--json")
-    assert [record["label"] for record in json.loads(done.stdout)] == expected.labels
-    predict_pairs(out, tmp_path / "a.onnx")
+    records = json.loads(run_here("predict", tmp_path / "a.onnx", "a dfe", "c hh", "--json"))
+    assert [record["label"] for record in records] == expected.labels
+    predict_pairs(tmp_path / "a.onnx")
 
 
 def kill_after_an_epoch(arguments, out) -> None:
@@ -247,13 +248,10 @@ def train_unbroken(folder):
     return finetune(model, cleaned.parts, folder / "unbroken", 12, **options)
 
 
-def predict_pairs(out, file) -> None:
+def predict_pairs(file) -> None:
     pairs = file.with_name("pairs.tsv")
     pairs.write_text("label\tpremise\thypothesis\nx\ta d\tf\nx\tc d\te\n")
-    done = run_command("predict", file, "--input", pairs, "--json")
-    records = json.loads(done.stdout)
+    records = json.loads(run_here("predict", file, "--input", pairs, "--json"))
     assert [(record["text"], record["pair"]) for record in records] == [("a d", "f"), ("c d", "e")]
     expected = load_classifier(file).predict([("a d", "f"), ("c d", "e")])
     assert [record["label"] for record in records] == expected.labels
-    done = run_command("predict", out, "a", "--text", "x", code=1)
-    assert "`--text` must come with an `--input` that has columns" in done.stderr

@@ -5,24 +5,17 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import kzoo
-from kzoo import cli
 from kzoo.data.labeled import LabeledTexts, read_labeled
 from kzoo.data.splitting import hash_of, make_parts
 from kzoo.tasks import TextClassifier, finetune
+from tests.commands import run_here
 from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo.tasks.test_problems import many, numbers
 
 pytestmark = pytest.mark.once
 OPTIONS = ["--length", "40", "--epochs", "16", "--learning-rate", "5e-3", "--batch-size", "8"]
-
-
-def kzoo_command(*arguments):
-    done = CliRunner().invoke(cli.app, list(map(str, arguments)), env={"COLUMNS": "80"})
-    assert done.exit_code == 0, done.output + str(done.exception)
-    return done.stdout
 
 
 def write_many(folder):
@@ -55,7 +48,7 @@ def test_from_table_to_file(tmp_path, problem, write, metric, picture) -> None:
     tiny_backbone(with_tokenizer=True).save(tmp_path / "tiny.keras")
     data, out = write(tmp_path), tmp_path / "run"
     source = ["finetune", data, "--model", tmp_path / "tiny.keras"]
-    told = kzoo_command(*source, "--problem", problem, "--out", out, *OPTIONS)
+    told = run_here(*source, "--problem", problem, "--out", out, *OPTIONS)
     result = json.loads((out / "run.json").read_text())
     score = result["scores"]["micro_f1" if problem == "multi_label" else "pearson"]
     assert score > 0.5
@@ -73,29 +66,36 @@ def test_from_table_to_file(tmp_path, problem, write, metric, picture) -> None:
     again = model.evaluate(held_out.x, held_out.labels)
     assert again.loss == pytest.approx(result["scores"]["loss"], rel=1e-6)
 
-    kzoo_command("export", out, tmp_path / "a.onnx")
+    run_here("export", out, tmp_path / "a.onnx")
     report = json.loads((tmp_path / "a.onnx.report.json").read_text())
     (accuracy,) = report["verification"]["accuracies"]
     assert (accuracy["metric"], accuracy["model"]) == (metric, pytest.approx(score, abs=1e-6))
-    texts, expected = ["a b c", "d"], model.predict(["a b c", "d"])
+    verified = json.loads(run_here("verify", tmp_path / "a.onnx", out, "--json"))
+    assert verified["accuracies"] == [accuracy]
     for each in (out, tmp_path / "a.onnx"):
-        records = json.loads(kzoo_command("predict", each, *texts, "--json"))
-        table = kzoo_command("predict", each, *texts)
-        kzoo_command("predict", each, *texts, "--output", tmp_path / "o.csv")
-        with (tmp_path / "o.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        if problem == "regression":
-            found = [record["value"] for record in records]
-            np.testing.assert_allclose(found, expected, atol=1e-5)
-            np.testing.assert_allclose([float(row["value"]) for row in rows], expected, atol=1e-5)
-            assert f"{expected[0]:.4f}"[:5] in table
-            continue
-        assert [tuple(record["labels"]) for record in records] == expected.labels
-        assert [row["labels"] for row in rows] == [",".join(each) for each in expected.labels]
-        shares = [list(record["probabilities"].values()) for record in records]
-        np.testing.assert_allclose(shares, expected.probabilities, atol=1e-5)
-        for name, share in zip("abc", expected.probabilities[0], strict=True):
-            assert (f"{share:.4f}"[:5] in table) == (name in expected.labels[0])
+        check_predictions(each, model, tmp_path / "o.csv")
+
+
+def check_predictions(source, model, table) -> None:
+    """Compare what `kzoo predict` prints and writes with the model."""
+    texts, expected = ["a b c", "d"], model.predict(["a b c", "d"])
+    records = json.loads(run_here("predict", source, *texts, "--json"))
+    shown = run_here("predict", source, *texts)
+    run_here("predict", source, *texts, "--output", table)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    if model.problem == "regression":
+        found = [record["value"] for record in records]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose([float(row["value"]) for row in rows], expected, atol=1e-5)
+        assert f"{expected[0]:.4f}"[:5] in shown
+        return
+    assert [tuple(record["labels"]) for record in records] == expected.labels
+    assert [row["labels"] for row in rows] == [",".join(each) for each in expected.labels]
+    shares = [list(record["probabilities"].values()) for record in records]
+    np.testing.assert_allclose(shares, expected.probabilities, atol=1e-5)
+    for name, share in zip("abc", expected.probabilities[0], strict=True):
+        assert (f"{share:.4f}"[:5] in shown) == (name in expected.labels[0])
 
 
 @pytest.mark.parametrize(

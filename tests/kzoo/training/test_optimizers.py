@@ -46,10 +46,11 @@ def test_steps_and_decay_of_matrices_alone(rates):
     optimizer = AdamW(RATE, DECAY, epsilon=EPSILON, rates=factors)
     optimizer.build(list(variables.values()))
     for given, expected in zip(gradients, steps(weights, gradients, rates), strict=True):
-        pairs = [
-            (keras.ops.convert_to_tensor(given[name].astype("float32")), variables[name])
-            for name in variables
-        ]
+        # The gradient of the kernel has the strides of its transpose in PyTorch.
+        tensors = {name: keras.ops.convert_to_tensor(given[name], "float32") for name in variables}
+        transposed = keras.ops.convert_to_tensor(given["kernel"].T.copy(), "float32")
+        tensors["kernel"] = keras.ops.transpose(transposed)
+        pairs = [(tensors[name], variables[name]) for name in variables]
         optimizer.apply_gradients(pairs)
         for name, weight in expected.items():
             np.testing.assert_allclose(to_numpy(variables[name]), weight, rtol=2e-6, atol=1e-7)
