@@ -174,8 +174,9 @@ def _write_config(model: Any, converter: Converter, path: pathlib.Path) -> None:
         setting = converter.head_settings.get(head, {}).get("dropout")
         if setting is not None:
             content[setting] = model.dropout
-        if model.problem is not None:
-            content["problem_type"] = PROBLEMS[model.problem].huggingface
+        problem = getattr(model, "problem", None)
+        if problem is not None:
+            content["problem_type"] = PROBLEMS[problem].huggingface
     write_json(path, content)
 
 
