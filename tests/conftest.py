@@ -19,8 +19,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# The backend whose run also executes the tests that need no particular backend.
-ONCE_BACKEND = "jax"
+# The backends whose runs also execute the tests that need no particular backend, by their folder:
+# PyTorch, which compiles nothing, is quickest, but must not share a process with TensorFlow, which
+# tests of the exporter import.
+ONCE_BACKENDS = {"tests/kzoo/": "torch", "tests/": "jax"}
 
 
 def pytest_report_header() -> str:
@@ -28,16 +30,20 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the tests marked `once` to a single backend's run, and start with the exports.
+    """Leave each test marked `once` to a single backend's run, and start with the exports.
 
     An export takes longest: last, it would keep one worker busy while the others have no work.
     """
     items.sort(key=lambda item: not item.nodeid.startswith("tests/kzoo_export"))
-    if os.environ["KERAS_BACKEND"] == ONCE_BACKEND:
-        return
-    once = [item for item in items if item.get_closest_marker("once")]
-    config.hook.pytest_deselected(items=once)
-    items[:] = [item for item in items if not item.get_closest_marker("once")]
+    here = {id(item): _runs_here(item) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not here[id(item)]])
+    items[:] = [item for item in items if here[id(item)]]
+
+
+def _runs_here(item: pytest.Item) -> bool:
+    """Tell whether a test is one of this backend's run."""
+    backend = next(each for path, each in ONCE_BACKENDS.items() if item.nodeid.startswith(path))
+    return not item.get_closest_marker("once") or os.environ["KERAS_BACKEND"] == backend
 
 
 @pytest.fixture(scope="session", autouse=True)

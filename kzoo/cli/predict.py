@@ -10,7 +10,6 @@ from kzoo.cli.inputs import model_of_run, read_lines
 from kzoo.cli.options import Json
 from kzoo.cli.output import make_table, print_json, print_table, progress_bar
 from kzoo.json_file import whole_file, write_json_lines
-from kzoo.problems import PROBLEMS
 
 # What records have of a text, and what is told of it.
 _TEXTS, _TOLD = ("text", "pair"), ("label", "labels", "value")
@@ -61,6 +60,8 @@ def predict_texts(
     given = [*(texts or ()), *_read(input, text, pair)]
     if not given:
         raise ValueError("`TEXT...` or `--input` must have at least one text. Received: none")
+    from kzoo.problems import PROBLEMS
+
     with progress_bar(f"Predict {len(given):,} texts") as progress:
         progress("load", 0.0)
         classifier = _load(source)

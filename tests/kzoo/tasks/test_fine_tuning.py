@@ -174,10 +174,10 @@ def test_file_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatch):
                 monkeypatch.setattr(safetensors.numpy, "save_file", full)
 
     with pytest.raises(OSError, match=r"state\.safetensors could not be written: No space left"):
-        fit(new(), checkpoint=path, callbacks=[Fill()])
+        fit(new(), patience=None, checkpoint=path, callbacks=[Fill()])
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    assert len(fit(new(), checkpoint=path)["loss"]) == 4
+    assert len(fit(new(), patience=None, checkpoint=path)["loss"]) == 4
 
 
 @pytest.mark.once

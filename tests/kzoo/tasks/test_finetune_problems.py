@@ -15,7 +15,7 @@ from tests.kzoo.models.tiny import tiny_backbone
 from tests.kzoo.tasks.test_problems import many, numbers
 
 pytestmark = pytest.mark.once
-OPTIONS = ["--length", "40", "--epochs", "16", "--learning-rate", "5e-3", "--batch-size", "8"]
+OPTIONS = ["--length", "40", "--epochs", "12", "--learning-rate", "5e-3", "--batch-size", "8"]
 
 
 def write_many(folder):

@@ -84,7 +84,7 @@ def test_heads_that_a_folder_has_not_are_new(theirs, task, tmp_path):
     kzoo.save_huggingface(Pretraining.from_pretrained(theirs / "model", None), tmp_path / "one")
     made = Pretraining.from_pretrained(tmp_path / "one", None)
     x, *_ = next(batches(theirs))
-    np.testing.assert_array_equal(made(x)["masked"], task(x)["masked"])
+    np.testing.assert_array_equal(*(to_numpy(each(x)["masked"]) for each in (made, task)))
     assert "pooled" not in kzoo.load(tmp_path / "one").output
     kzoo.save_huggingface(kzoo.load(theirs / "model"), tmp_path / "none")
     made = Pretraining.from_pretrained(tmp_path / "none")
@@ -98,7 +98,7 @@ def test_keras_files_are_loaded_as_what_they_are(theirs, task, tiny, tmp_path):
     kzoo.save(tiny, tmp_path / "backbone.keras")
     x, *_ = next(batches(theirs))
     made = Pretraining.from_pretrained(tmp_path / "task.keras")
-    np.testing.assert_array_equal(made(x)["pair"], task(x)["pair"])
+    np.testing.assert_array_equal(*(to_numpy(each(x)["pair"]) for each in (made, task)))
     assert Pretraining.from_pretrained(tmp_path / "backbone.keras", None).pair is None
     with pytest.raises(ValueError, match=r"`pair` must be 'next_sentence'.*Received: pair=None"):
         Pretraining.from_pretrained(tmp_path / "task.keras", None)
