@@ -64,7 +64,7 @@ class FileClassifier:
                 kept = columns if width == OPEN else width
                 batch = {entry.name: arrays[entry.name][some, :kept] for entry in runner.inputs}
                 logits[some] = run_batches(runner, batch, size)[self.output]
-        return PROBLEMS[self.problem].tell(logits, self.labels)
+        return PROBLEMS[self.problem].predict(logits, self.labels)
 
 
 def load_classifier(path: str | Path) -> FileClassifier:

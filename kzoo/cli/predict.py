@@ -67,7 +67,7 @@ def predict_texts(
         classifier = _load(source)
         progress("predict", 0.5)
         predicted = classifier.predict(given, batch_size=batch_size)
-    told = PROBLEMS[classifier.problem].records(predicted, classifier.labels)
+    told = PROBLEMS[classifier.problem].to_records(predicted, classifier.labels)
     records: list[dict[str, Any]] = [
         {**({"text": each} if isinstance(each, str) else {"text": each[0], "pair": each[1]}), **one}
         for each, one in zip(given, told, strict=True)

@@ -212,11 +212,10 @@ def _read_table(
 def _label(record: Mapping[str, Any], column: str, where: str, problem: str) -> Any:
     """Require a label."""
     value = record.get(column)
-    label = PROBLEMS[problem].cell(value)
+    label = PROBLEMS[problem].parse(value)
     if label is None:
         raise ValueError(
-            f"`label` must be {PROBLEMS[problem].cell_expected}. "
-            f"Received: {column}={value!r} in {where}"
+            f"`label` must be {PROBLEMS[problem].parsed}. Received: {column}={value!r} in {where}"
         )
     return label
 

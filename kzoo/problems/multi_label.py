@@ -28,10 +28,10 @@ class MultiLabelScores(NamedTuple):
 _EXPECTED = "a list or tuple of labels for each text, or an array (N, C) of 0 and 1"
 
 
-_CELL = "a list of strings or integers, or a string of labels with commas between them"
+_PARSED = "a list of strings or integers, or a string of labels with commas between them"
 
 
-def _cell(value: Any) -> tuple[str, ...] | None:
+def _parse(value: Any) -> tuple[str, ...] | None:
     """Read a list, or what commas separate; an empty one is a text without labels."""
     if isinstance(value, str):
         value = value.split(",") if value.strip() else []
@@ -83,8 +83,8 @@ def _read_array(name: str, array: np.ndarray, count: int) -> np.ndarray:
     return array.astype("float32")
 
 
-def _tell(logits: np.ndarray, names: Sequence[str]) -> Predictions:
-    """Tell the labels that are more likely than not."""
+def _predict(logits: np.ndarray, names: Sequence[str]) -> Predictions:
+    """Choose the labels that are more likely than not."""
     # Where the exponential would overflow, the probability is 0 in float32.
     probabilities = 1.0 / (1.0 + np.exp(-np.maximum(logits, -88.0)))
     chosen = [
@@ -93,11 +93,11 @@ def _tell(logits: np.ndarray, names: Sequence[str]) -> Predictions:
     return Predictions(chosen, probabilities)
 
 
-def _records(told: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
-    shares = probabilities_by_name(told, names)
+def _to_records(predicted: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
+    shares = probabilities_by_name(predicted, names)
     return [
         {"labels": list(labels), "probabilities": each}
-        for labels, each in zip(told.labels, shares, strict=True)
+        for labels, each in zip(predicted.labels, shares, strict=True)
     ]
 
 
@@ -124,12 +124,12 @@ MULTI_LABEL = Problem(
     fits=lambda count: count >= 1,
     names_needed="different names",
     metric="micro_f1",
-    cell=_cell,
-    cell_expected=_CELL,
+    parse=_parse,
+    parsed=_PARSED,
     names=_names,
     strata=_strata,
     read=_read,
-    tell=_tell,
+    predict=_predict,
     score=_score,
-    records=_records,
+    to_records=_to_records,
 )

@@ -18,7 +18,7 @@ SCORE_NAMES = {
 
 
 class Predictions(NamedTuple):
-    """What is told of each of N texts, and the probability (N, C) of every label.
+    """What is predicted of each of N texts, and the probability (N, C) of every label.
 
     `labels` has the most likely label of each text or, where a text may have several, a tuple of
     those that are more likely than not.
@@ -39,15 +39,15 @@ class Problem:
         fits: Whether there can be so many labels, C.
         names_needed: How many those are, in words.
         metric: The field of the scores that tells most.
-        cell: Turns what a table has as the label of a row into the label, None where it is none.
-        cell_expected: What there may be, in words.
+        parse: Turns what a table has as the label of a row into the label, None where it is none.
+        parsed: What a table may have, in words.
         names: Lists the names that the labels of rows have, in order; none of numbers.
         strata: Groups rows, by their labels, of each of which a share is set aside.
         read: Turns what a user calls the labels of N texts, given the name of the argument and the
             names of the labels, into an array: int32 (N,), or float32 (N, C).
-        tell: Turns logits (N, C) and names into `Predictions`, or numbers (N,).
+        predict: Turns logits (N, C) and names into `Predictions`, or numbers (N,).
         score: Compares logits with what `read` returned, given the names.
-        records: Turns what `tell` returned into JSON types by name, for each row.
+        to_records: Turns what `predict` returned into JSON types by name, for each row.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Problem:
     fits: Callable[[int], bool]
     names_needed: str
     metric: str
-    cell: Callable[[Any], Any]
-    cell_expected: str
+    parse: Callable[[Any], Any]
+    parsed: str
     names: Callable[[Iterable[Any]], list[str]]
     strata: Callable[[Sequence[Any]], list[Hashable]]
     read: Callable[[str, Any, Sequence[str]], np.ndarray]
-    tell: Callable[[np.ndarray, Sequence[str]], Any]
+    predict: Callable[[np.ndarray, Sequence[str]], Any]
     score: Callable[[np.ndarray, np.ndarray, Sequence[str]], Any]
-    records: Callable[[Any, Sequence[str]], list[dict[str, Any]]]
+    to_records: Callable[[Any, Sequence[str]], list[dict[str, Any]]]
 
     @property
     def metric_name(self) -> str:
@@ -96,17 +96,17 @@ def named_scores(scores: Mapping[str, Any]) -> dict[str, float]:
     return {words: scores[name] for name, words in SCORE_NAMES.items() if name in scores}
 
 
-def probabilities_by_name(told: Predictions, names: Sequence[str]) -> list[dict[str, float]]:
+def probabilities_by_name(predicted: Predictions, names: Sequence[str]) -> list[dict[str, float]]:
     """Return the probabilities of all labels of each text.
 
     Args:
-        told: What was predicted of N texts.
+        predicted: What was predicted of N texts.
         names: The names of the labels.
 
     Returns:
         N of them.
     """
-    rows = np.asarray(told.probabilities).tolist()
+    rows = np.asarray(predicted.probabilities).tolist()
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

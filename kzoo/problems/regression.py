@@ -21,11 +21,11 @@ class RegressionScores(NamedTuple):
     spearman: float
 
 
-_CELL = "a number"
+_PARSED = "a number"
 _LARGEST = float(np.finfo("float32").max)
 
 
-def _cell(value: Any) -> float | None:
+def _parse(value: Any) -> float | None:
     try:
         number = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -60,21 +60,21 @@ def _read(name: str, labels: Any, names: Sequence[str]) -> np.ndarray:
     return np.array(entries, "float32").reshape(-1, 1)
 
 
-def _tell(logits: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Tell the number: float32 (N,)."""
+def _predict(logits: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the numbers: float32 (N,)."""
     return np.asarray(logits[:, 0], "float32")
 
 
-def _records(told: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-    return [{"value": value} for value in told.tolist()]
+def _to_records(predicted: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"value": value} for value in predicted.tolist()]
 
 
 def _score(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> RegressionScores:
-    told, true = logits[:, 0].astype("float64"), labels[:, 0].astype("float64")
+    predicted, true = logits[:, 0].astype("float64"), labels[:, 0].astype("float64")
     return RegressionScores(
-        loss=float(np.mean((told - true) ** 2)),
-        pearson=_correlation(told, true),
-        spearman=_correlation(_ranks(told), _ranks(true)),
+        loss=float(np.mean((predicted - true) ** 2)),
+        pearson=_correlation(predicted, true),
+        spearman=_correlation(_ranks(predicted), _ranks(true)),
     )
 
 
@@ -97,12 +97,12 @@ REGRESSION = Problem(
     fits=lambda count: count == 1,
     names_needed="one name, that of the number",
     metric="pearson",
-    cell=_cell,
-    cell_expected=_CELL,
+    parse=_parse,
+    parsed=_PARSED,
     names=_names,
     strata=_strata,
     read=_read,
-    tell=_tell,
+    predict=_predict,
     score=_score,
-    records=_records,
+    to_records=_to_records,
 )

@@ -36,10 +36,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-_CELL = "a string or an integer, not empty"
+_PARSED = "a string or an integer, not empty"
 
 
-def _cell(value: Any) -> str | None:
+def _parse(value: Any) -> str | None:
     text = str(value).strip() if isinstance(value, str | int) else ""
     return text or None
 
@@ -74,17 +74,17 @@ def _index(label: Any, count: int) -> int | None:
     return int(label) if is_index and 0 <= label < count else None
 
 
-def _tell(logits: np.ndarray, names: Sequence[str]) -> Predictions:
-    """Tell the most likely label."""
+def _predict(logits: np.ndarray, names: Sequence[str]) -> Predictions:
+    """Choose the most likely label."""
     probabilities = softmax(logits)
     return Predictions([names[index] for index in probabilities.argmax(axis=1)], probabilities)
 
 
-def _records(told: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
-    shares = probabilities_by_name(told, names)
+def _to_records(predicted: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
+    shares = probabilities_by_name(predicted, names)
     return [
         {"label": label, "probabilities": each}
-        for label, each in zip(told.labels, shares, strict=True)
+        for label, each in zip(predicted.labels, shares, strict=True)
     ]
 
 
@@ -112,12 +112,12 @@ SINGLE_LABEL = Problem(
     fits=lambda count: count >= 2,
     names_needed="two or more different names",
     metric="accuracy",
-    cell=_cell,
-    cell_expected=_CELL,
+    parse=_parse,
+    parsed=_PARSED,
     names=_names,
     strata=_strata,
     read=_read,
-    tell=_tell,
+    predict=_predict,
     score=_score,
-    records=_records,
+    to_records=_to_records,
 )

@@ -229,7 +229,7 @@ class TextClassifier(BackboneWithHead):
         if not is_text(x):
             return super().predict(x, *args, **options)
         logits = self._logits(read_texts("x", x), *args, **options)
-        return self._problem.tell(logits, self.labels)
+        return self._problem.predict(logits, self.labels)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs.

@@ -21,6 +21,8 @@ _FOR_ARRAYS = {
     "validation_split": "`validation` has texts",
     "sample_weight": "`class_weight` weighs texts",
     "initial_epoch": "`checkpoint` tells the epoch",
+    "steps_per_epoch": "an epoch has all texts",
+    "validation_steps": "`validation` has texts",
 }
 
 
@@ -105,6 +107,7 @@ def fit_texts(
         batches,
         epochs=epochs,
         initial_epoch=first,
+        steps_per_epoch=batches.steps,
         validation_data=measured,
         shuffle=False,
         callbacks=callbacks,

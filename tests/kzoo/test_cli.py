@@ -1,6 +1,5 @@
 """The command line, as a user runs it."""
 
-import io
 import json
 import os
 import subprocess
@@ -10,15 +9,12 @@ from typing import Any
 
 import keras
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 import kzoo_export
 from kzoo import cli
 from kzoo.cli import backend
 from kzoo.models import PRESETS
-from kzoo_export import Benchmark
-from kzoo_export.artifact.report import Latency
 from tests.commands import run
 
 pytestmark = pytest.mark.once
@@ -26,12 +22,19 @@ pytestmark = pytest.mark.once
 SENTENCES = [f"sentence number {number} is about the sea" for number in range(8)]
 
 
-def render(table: Any) -> str:
-    """What a terminal of 80 columns shows."""
-    console = Console(width=80, file=io.StringIO())
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    """Run `kzoo` in this process, which takes no start; return what it writes to both streams."""
+
+    def call(*arguments: object, code: int = 0) -> Any:
+        monkeypatch.setattr(sys, "argv", ["kzoo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        written = capsys.readouterr()
+        assert end.value.code == code, written
+        return written
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +58,10 @@ def exported(model):
     return path, json.loads(done.stdout)
 
 
-def test_dry_run_makes_nothing(model, tmp_path) -> None:
+def test_dry_run_makes_nothing(run_main, model, tmp_path) -> None:
     path = tmp_path / "a.onnx"
     options = ["--recipe", "float16", "--length", "16", "--dry-run", "--json"]
-    done = run("export", str(model), str(path), *options)
-    plan = json.loads(done.stdout)
+    plan = json.loads(run_main("export", model, path, *options).out)
     assert (plan["spec"]["route"], plan["recipe"]["name"]) == ("torch", "float16")
     assert list(tmp_path.iterdir()) == []
 
@@ -74,17 +76,15 @@ def test_folder_is_usable_alone(model, tmp_path) -> None:
     subprocess.run(command, capture_output=True, check=True, timeout=300)
 
 
-def test_folder_is_gone_after_a_failure(model, tmp_path) -> None:
+def test_folder_is_gone_after_a_failure(run_main, model, tmp_path) -> None:
     options = ["--folder", str(tmp_path / "new" / "files"), "--recipe", "int9", "--json"]
-    assert (
-        "`recipe`"
-        in json.loads(run("export", str(model), "a.tflite", *options, code=1).stdout)["message"]
-    )
+    written = run_main("export", model, "a.tflite", *options, code=1)
+    assert "`recipe`" in json.loads(written.out)["message"]
     assert list(tmp_path.iterdir()) == []
     options = ["--folder", str(tmp_path), "--json"]
     for name in ("sub/a.tflite", str(tmp_path / "a.tflite")):
-        message = json.loads(run("export", str(model), name, *options, code=1).stdout)["message"]
-        assert "`--folder`" in message
+        written = run_main("export", model, name, *options, code=1)
+        assert "`--folder`" in json.loads(written.out)["message"]
 
 
 def test_list_names_every_preset() -> None:
@@ -137,9 +137,9 @@ def test_info_prints_brackets_as_they_are(model) -> None:
     assert "[None, None]" in table
 
 
-def test_inspect_looks_inside_a_file(exported) -> None:
+def test_inspect_looks_inside_a_file(run_main, exported) -> None:
     path, _ = exported
-    facts = json.loads(run("inspect", str(path), "--json").stdout)
+    facts = json.loads(run_main("inspect", path, "--json").out)
     assert [tensor["name"] for tensor in facts["inputs"]] == [
         "token_ids",
         "segment_ids",
@@ -158,11 +158,13 @@ def test_export_reports_what_it_wrote(exported) -> None:
     assert path.with_name("tiny.tflite.report.json").is_file()
 
 
-def test_verify_passes_the_file_and_fails_another_model(exported, model, tmp_path) -> None:
+def test_verify_passes_the_file_and_fails_another_model(
+    run_main, exported, model, tmp_path
+) -> None:
     from tests.kzoo.models.tiny import tiny_backbone
 
     path, _ = exported
-    assert json.loads(run("verify", str(path), str(model), "--json").stdout)["passed"]
+    assert json.loads(run_main("verify", path, model, "--json").out)["passed"]
     other = tmp_path / "other.keras"
     tiny_backbone(with_tokenizer=True, seed=7).save(other)
     assert "FAILED" in run("verify", str(path), str(other), code=1).stdout
@@ -174,24 +176,6 @@ def test_bench_times_files_side_by_side(exported) -> None:
     (latency, *_) = json.loads(done.stdout)["latencies"].values()
     assert latency["median"] > 0
     assert latency["repeats"] >= 5
-
-
-def test_bench_keeps_names_whole_and_explains_the_ratio_in_80_columns() -> None:
-    names = [f"minilm_l6_v2_dynamic_int8.{suffix}" for suffix in ("tflite", "onnx")]
-    latency = Latency(median=123.456, spread=12.345, threads=16, repeats=1000)
-    text = render(Benchmark(dict.fromkeys(names, latency)))
-    assert all(name in text for name in names)
-    assert "ratio: median latency against the first file" in text
-    assert "…" not in text
-
-
-def test_demo_explains_the_columns_of_its_summary() -> None:
-    from kzoo_export.demo import summary
-
-    table = summary(())
-    for name in ("MB:", "ratio:", "cosine, min:", "ms, IQR:"):
-        assert name in str(table.caption)
-    assert "…" not in render(table)
 
 
 @pytest.mark.parametrize(
@@ -238,13 +222,13 @@ def test_kinds_reach_the_exporter(monkeypatch, command, arguments, options, kind
     ],
     ids=["info", "info FILE", "export", "export --kind", "export --length", "verify --kind"],
 )
-def test_mistake_is_one_line_and_exit_code_1(arguments, message) -> None:
-    done = run(*arguments, code=1)
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error:")]
+def test_mistake_is_one_line_and_exit_code_1(run_main, arguments, message) -> None:
+    written = run_main(*arguments, code=1)
+    (line,) = [line for line in written.err.splitlines() if line.startswith("Error:")]
     assert message in line
-    assert "Traceback" not in done.stderr
-    machine = run(*arguments, "--json", code=1)
-    assert message in json.loads(machine.stdout)["message"]
+    assert "Traceback" not in written.err
+    written = run_main(*arguments, "--json", code=1)
+    assert message in json.loads(written.out)["message"]
 
 
 @pytest.mark.parametrize("command", [each.name for each in cli.app.registered_commands])

@@ -103,7 +103,7 @@ def test_scores_of_several_labels_are_those_of_scikit_learn():
     each = metrics.f1_score(labels, chosen, average=None, zero_division=0.0)
     assert list(scores.f1.values()) == pytest.approx(each.tolist())
     assert scores.macro_f1 == pytest.approx(each[:3].mean())
-    probabilities = problem.tell(logits, [*NAMES, "never"]).probabilities
+    probabilities = problem.predict(logits, [*NAMES, "never"]).probabilities
     likely = np.where(labels > 0, probabilities, 1.0 / (1.0 + np.exp(logits)))
     assert scores.loss == pytest.approx(-np.log(likely).mean(), rel=1e-9)
 
