@@ -45,6 +45,6 @@ def test_notebook_ends_with_the_labels_of_its_file(tmp_path, monkeypatch):
     assert "80 texts to train on, 40 to measure on" in output
     accuracy = re.search(r"accuracy (0\.\d{4})", output)
     assert accuracy
-    assert re.search(rf"logits +40 +{accuracy[1]} ", output)
+    assert re.search(rf"logits +accuracy +40 +{accuracy[1]} ", output)
     found = load_classifier(tmp_path / "sentiment.tflite").predict(["What a wonderful day!"])
     assert f"{found.labels[0]}  {found.probabilities.max():.2f}  What a wonderful" in output

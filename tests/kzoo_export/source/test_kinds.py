@@ -70,7 +70,7 @@ def test_given_kinds_come_first(bert: keras.Model) -> None:
     assert found.inputs == {"padding_mask": "mask", "token_ids": "token_ids"}
     with pytest.raises(ValueError, match=r"'poolled'.*Did you mean: pooled"):
         find_kinds(bert, {"poolled": "embedding"})
-    with pytest.raises(ValueError, match=r"kinds\['pooled'\].*'logits'.*class_logits"):
+    with pytest.raises(ValueError, match=r"kinds\['pooled'\].*'logits'.*label_logits"):
         find_kinds(bert, {"pooled": "logits"})
     with pytest.raises(ValueError, match="must be a known kind"):
         find_kinds(bert, {"token_ids": "embedding"})
