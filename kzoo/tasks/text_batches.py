@@ -33,20 +33,16 @@ def check_count(name: str, texts: Texts, labels: np.ndarray) -> None:
 
 
 class TextBatches(keras.utils.PyDataset):
-    """Batches of texts of similar length, without end, in another order in every epoch.
+    """Batches of texts of similar length, in another order in every epoch.
 
     Batches have one of a few widths where each width is compiled, and the last batch has as many
-    rows as the others, with a weight of 0. Those of training do not end after an epoch, because
-    Keras makes a new iterator then, and TensorFlow a new graph for it.
-
-    Attributes:
-        steps: Batches of an epoch.
+    rows as the others, with a weight of 0.
 
     Args:
         inputs: Arrays by name, (N, T).
         labels: (N,) or (N, C).
         batch_size: Rows of a batch.
-        seed: Seed of the order, or None for the order of the rows, once.
+        seed: Seed of the order, or None for the order of the rows.
         weights: What each row counts, (N,); 1 by default.
         epoch: The epoch whose order comes first.
     """
@@ -66,22 +62,16 @@ class TextBatches(keras.utils.PyDataset):
         self._size = batch_size
         self._seed = seed
         self._weights = np.ones(len(labels), "float32") if weights is None else weights
-        self._first = epoch
+        self._epoch = epoch
         self._lengths = real_widths(inputs["padding_mask"])
         self._widths = backend_widths()
-        self.steps = -(-len(labels) // batch_size)
-        self._batches = self._order(epoch)
+        self._batches = self._order()
 
-    @property
-    def num_batches(self) -> int | None:
-        """How many batches there are, None without end."""
-        return self.steps if self._seed is None else None
+    def __len__(self) -> int:
+        return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        epoch, place = divmod(index, self.steps)
-        if self._first + epoch != self._epoch:
-            self._batches = self._order(self._first + epoch)
-        rows = self._batches[place]
+        rows = self._batches[index]
         width = self._width(rows)
         # As many of the same rows again as are missing, which count for nothing.
         filled = np.resize(rows, self._size)
@@ -89,14 +79,18 @@ class TextBatches(keras.utils.PyDataset):
         inputs = {name: array[filled, :width] for name, array in self._inputs.items()}
         return inputs, self._labels[filled], weights.astype("float32")
 
-    def _order(self, epoch: int) -> Sequence[np.ndarray]:
-        """Sort rows into the batches of an epoch."""
-        self._epoch = epoch
+    def on_epoch_end(self) -> None:
+        """Put the rows in another order."""
+        self._epoch += 1
+        self._batches = self._order()
+
+    def _order(self) -> Sequence[np.ndarray]:
+        """Sort rows into batches."""
         count, size = len(self._lengths), self._size
         if self._seed is None:
             order = np.arange(count)
         else:
-            random = np.random.default_rng((self._seed, epoch))
+            random = np.random.default_rng((self._seed, self._epoch))
             order = random.permutation(count)
             span = size * _SORTED_BATCHES
             parts = (order[start : start + span] for start in range(0, count, span))

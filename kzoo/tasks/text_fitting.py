@@ -107,7 +107,6 @@ def fit_texts(
         batches,
         epochs=epochs,
         initial_epoch=first,
-        steps_per_epoch=batches.steps,
         validation_data=measured,
         shuffle=False,
         callbacks=callbacks,
