@@ -3,7 +3,7 @@
 from kzoo.problems.multi_label import MULTI_LABEL, MultiLabelScores
 from kzoo.problems.problem import Predictions, Problem, named_scores
 from kzoo.problems.regression import REGRESSION, RegressionScores
-from kzoo.problems.single_label import SINGLE_LABEL, Scores, softmax
+from kzoo.problems.single_label import SINGLE_LABEL, Scores
 
 PROBLEMS = {each.name: each for each in (SINGLE_LABEL, MULTI_LABEL, REGRESSION)}
 # By the kind of their logits, as the exporter calls it.
@@ -18,5 +18,4 @@ __all__ = [
     "RegressionScores",
     "Scores",
     "named_scores",
-    "softmax",
 ]

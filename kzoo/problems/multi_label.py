@@ -26,8 +26,6 @@ class MultiLabelScores(NamedTuple):
 
 
 _EXPECTED = "a list or tuple of labels for each text, or an array (N, C) of 0 and 1"
-
-
 _PARSED = "a list of strings or integers, or a string of labels with commas between them"
 
 
@@ -83,14 +81,15 @@ def _read_array(name: str, array: np.ndarray, count: int) -> np.ndarray:
     return array.astype("float32")
 
 
+def _label(row: Any, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name, there in zip(names, row, strict=True) if there)
+
+
 def _predict(logits: np.ndarray, names: Sequence[str]) -> Predictions:
     """Choose the labels that are more likely than not."""
     # Where the exponential would overflow, the probability is 0 in float32.
     probabilities = 1.0 / (1.0 + np.exp(-np.maximum(logits, -88.0)))
-    chosen = [
-        tuple(name for name, there in zip(names, row, strict=True) if there) for row in logits > 0
-    ]
-    return Predictions(chosen, probabilities)
+    return Predictions([_label(row, names) for row in logits > 0], probabilities)
 
 
 def _to_records(predicted: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -129,6 +128,7 @@ MULTI_LABEL = Problem(
     names=_names,
     strata=_strata,
     read=_read,
+    label=_label,
     predict=_predict,
     score=_score,
     to_records=_to_records,

@@ -45,6 +45,7 @@ class Problem:
         strata: Groups rows, by their labels, of each of which a share is set aside.
         read: Turns what a user calls the labels of N texts, given the name of the argument and the
             names of the labels, into an array: int32 (N,), or float32 (N, C).
+        label: Turns a row of such an array back into a label, given the names.
         predict: Turns logits (N, C) and names into `Predictions`, or numbers (N,).
         score: Compares logits with what `read` returned, given the names.
         to_records: Turns what `predict` returned into JSON types by name, for each row.
@@ -61,6 +62,7 @@ class Problem:
     names: Callable[[Iterable[Any]], list[str]]
     strata: Callable[[Sequence[Any]], list[Hashable]]
     read: Callable[[str, Any, Sequence[str]], np.ndarray]
+    label: Callable[[Any, Sequence[str]], Any]
     predict: Callable[[np.ndarray, Sequence[str]], Any]
     score: Callable[[np.ndarray, np.ndarray, Sequence[str]], Any]
     to_records: Callable[[Any, Sequence[str]], list[dict[str, Any]]]

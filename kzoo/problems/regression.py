@@ -60,6 +60,10 @@ def _read(name: str, labels: Any, names: Sequence[str]) -> np.ndarray:
     return np.array(entries, "float32").reshape(-1, 1)
 
 
+def _label(row: Any, names: Sequence[str]) -> float:
+    return float(row[0])
+
+
 def _predict(logits: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return the numbers: float32 (N,)."""
     return np.asarray(logits[:, 0], "float32")
@@ -102,6 +106,7 @@ REGRESSION = Problem(
     names=_names,
     strata=_strata,
     read=_read,
+    label=_label,
     predict=_predict,
     score=_score,
     to_records=_to_records,

@@ -23,7 +23,7 @@ class Scores(NamedTuple):
     confusion: np.ndarray
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
+def _softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits into probabilities.
 
     Args:
@@ -74,10 +74,15 @@ def _index(label: Any, count: int) -> int | None:
     return int(label) if is_index and 0 <= label < count else None
 
 
+def _label(index: Any, names: Sequence[str]) -> str:
+    return names[index]
+
+
 def _predict(logits: np.ndarray, names: Sequence[str]) -> Predictions:
     """Choose the most likely label."""
-    probabilities = softmax(logits)
-    return Predictions([names[index] for index in probabilities.argmax(axis=1)], probabilities)
+    probabilities = _softmax(logits)
+    labels = [_label(index, names) for index in probabilities.argmax(axis=1)]
+    return Predictions(labels, probabilities)
 
 
 def _to_records(predicted: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -94,7 +99,7 @@ def _score(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Scor
     np.add.at(confusion, (labels, chosen), 1)
     hits, counts = np.diagonal(confusion), confusion.sum(axis=0) + confusion.sum(axis=1)
     f1 = f1_of(hits, counts)
-    losses = -np.log(np.maximum(softmax(logits)[np.arange(len(labels)), labels], 1e-38))
+    losses = -np.log(np.maximum(_softmax(logits)[np.arange(len(labels)), labels], 1e-38))
     return Scores(
         loss=float(losses.mean()),
         accuracy=float((chosen == labels).mean()),
@@ -117,6 +122,7 @@ SINGLE_LABEL = Problem(
     names=_names,
     strata=_strata,
     read=_read,
+    label=_label,
     predict=_predict,
     score=_score,
     to_records=_to_records,

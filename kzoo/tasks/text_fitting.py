@@ -64,10 +64,8 @@ def fit_texts(
         raise ValueError(f"`patience` needs `validation`. Received: patience={patience}")
     texts, labels = _read(model, ("x", x), ("y", y))
     if len(np.unique(labels, axis=0)) < 2:
-        raise ValueError(
-            "`y` must have two or more different labels. "
-            f"Received: {_told(model, labels[0])!r} alone"
-        )
+        only = PROBLEMS[model.problem].label(labels[0], model.labels)
+        raise ValueError(f"`y` must have two or more different labels. Received: {only!r} alone")
     weight, is_single = options.pop("class_weight", None), model.problem == "single_label"
     if weight is not None and not is_single:
         raise ValueError(
@@ -128,15 +126,6 @@ def _read(model: Any, texts: tuple[str, Any], labels: tuple[str, Any]) -> tuple[
     read = PROBLEMS[model.problem].read(*labels, model.labels)
     check_count(texts[0], found, read)
     return found, read
-
-
-def _told(model: Any, label: Any) -> Any:
-    """Return what the user calls a label, or all labels of a text."""
-    if model.problem == "single_label":
-        return model.labels[label]
-    if model.problem == "multi_label":
-        return tuple(name for name, there in zip(model.labels, label, strict=True) if there)
-    return float(label[0])
 
 
 def _weights(given: Any, labels: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
